@@ -57,8 +57,6 @@ pub struct SpanOptions {
     pub xray_lambda: bool,
     /// `true` if only invocations with a root span of the function get a span.
     pub only_sampled: bool,
-    /// `true` if several invocations run at a time, as on managed instances.
-    pub concurrent: bool,
     pub function_name: String,
     /// Its version, for events that do not state it.
     pub function_version: Option<String>,

@@ -1,6 +1,6 @@
 //! Decides how an invocation ended.
 //!
-//! [`decide`] is the only place that does. Metrics, spans, forwarder and extension collect the [`OutcomeEvidence`] that they see.
+//! [`decide`] is the only place that does. The table of [`invocations`](crate::invocations) has the [`OutcomeEvidence`] of each one.
 //!
 //! | evidence, the strongest first | says |
 //! |---|---|

@@ -12,7 +12,7 @@ use crate::names;
 use crate::read::crash::ExceptionRef;
 use crate::read::fingerprint::fingerprint;
 use crate::read::value::value_of;
-use crate::spans::invocation::XRaySegment;
+use crate::spans::open_span::XRaySegment;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use forwarder::{Config, Event, Forwarder, InvocationContext, Options, Queues, SqsQueue};
 use http::HeaderMap;
 use platform::{
-    Aggregator, Converter, Identity, LogEventRef, LogSource, Names, PlatformOptions, Shape,
-    TelemetryRecord, parse_batch,
+    Aggregator, Converter, Identity, Invocations, LogEventRef, LogSource, Names, PlatformOptions,
+    Shape, TelemetryRecord, parse_batch,
 };
 use serde_json::json;
 use std::collections::HashMap;
@@ -242,16 +242,17 @@ fn read_telemetry(body: &str) {
     let source =
         LogSource { log_group: "/aws/lambda/orders", log_stream: "s", account: "1", region: None };
     let mut aggregator = Aggregator::new(options.shape, options.names);
+    let mut invocations = Invocations::default();
     let mut converter = Converter::new(Identity::of(&source), options, 1);
     for event in &batch.events {
         let of = |message| LogEventRef { id: "", time_ms: 1, message };
         match &event.record {
             TelemetryRecord::Platform(record) => {
-                aggregator.add(record, event.time_unix_nano.unwrap_or(1));
+                aggregator.add(&mut invocations, record, event.time_unix_nano.unwrap_or(1));
                 converter.convert_platform_event(&of(event.text), (**record).clone(), true);
             }
             TelemetryRecord::Line { message, .. } => converter.convert_log_event(&of(message)),
         }
     }
-    drop((aggregator.take(), converter.finish()));
+    drop((aggregator.take(&mut invocations), converter.finish()));
 }

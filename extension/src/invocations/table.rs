@@ -1,9 +1,8 @@
-//! The invocations of the environment until their spans and metrics are written, in bounded memory.
+//! The invocations of the environment until their spans and metrics are written.
 //!
-//! `platform` makes spans and metrics from the events of an invocation. The table passes the events on, and delays an
-//! invocation's end while the function's own root span, or the invocation's beginning, may still come.
+//! `platform`'s table has an entry of each invocation, and makes spans and metrics from its events. This one passes the events on,
+//! and delays an invocation's end while the function's own root span, or the invocation's beginning, may still come.
 
-use super::known::{Attempt, KnownInvocation, KnownInvocations, KnownRoot};
 use crate::config::{Config, InvocationSpanMode};
 use crate::counts::{Count, Counts};
 use crate::event::OutOfMemory;
@@ -14,8 +13,9 @@ use crate::own_metrics::OwnMetrics;
 use crate::recent::Recent;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use platform::{
-    Aggregator, EventKind, Failure, FunctionRoot, FunctionStatement, Identity, InvocationSpans,
-    InvocationStatement, Owner, PlatformEvent, ShutdownReason, SpanEnd, SpanOptions,
+    Aggregator, Attempt, EventKind, Failure, FunctionRoot, FunctionStatement, Identity,
+    InvocationStatement, Invocations, KnownRoot, Owner, PlatformEvent, Received, ShutdownReason,
+    SpanEnd, SpanOptions,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -55,9 +55,8 @@ pub(crate) struct InvocationTable {
     /// The records as they were read during this delivery of telemetry, which may report many ends.
     records: Option<InvocationRecords>,
     metrics: Aggregator,
-    /// `None` if no spans are wanted, or without a subscription.
-    spans: Option<InvocationSpans>,
-    known: KnownInvocations,
+    /// It makes no spans if none are wanted, or without a subscription.
+    invocations: Invocations,
     /// The ends that wait, in the order of their receipt.
     delayed_ends: VecDeque<DelayedEnd>,
     /// The function has sent a root span before.
@@ -85,12 +84,15 @@ impl InvocationTable {
             names: config.names,
             xray_lambda: config.xray_lambda,
             only_sampled: config.drops_traces && config.invocation_span == InvocationSpanMode::Auto,
-            concurrent: config.function.is_managed_instance,
             function_name: function.function_name.clone().unwrap_or_default(),
             function_version: function.function_version.clone(),
         };
         // In direct mode no forwarder reads the reports.
         let owner = if config.is_direct() { Owner::ExtensionAlone } else { Owner::Extension };
+        let mut invocations = Invocations::default();
+        if config.function.is_managed_instance {
+            invocations.note_concurrency();
+        }
         Self {
             function,
             memory_mib: config.function.memory_mib,
@@ -100,8 +102,7 @@ impl InvocationTable {
             records_path,
             records: None,
             metrics: Aggregator::new(config.shape, config.names).with_owner(owner),
-            spans: None,
-            known: KnownInvocations::default(),
+            invocations,
             delayed_ends: VecDeque::new(),
             function_sends_roots: false,
             recent_events: Recent::new(MAX_RECENT),
@@ -114,7 +115,8 @@ impl InvocationTable {
 
     pub(crate) fn add_out_of_memory(&mut self, printed: &OutOfMemory) {
         let OutOfMemory { request_id, time_unix_nano } = printed;
-        self.metrics.add_out_of_memory(request_id.as_deref(), *time_unix_nano);
+        let request_id = request_id.as_deref();
+        self.metrics.add_out_of_memory(&mut self.invocations, request_id, *time_unix_nano);
     }
 
     /// Adds what printed lines say about the ends of invocations.
@@ -130,10 +132,8 @@ impl InvocationTable {
         statement: FunctionStatement,
         time_unix_nano: u64,
     ) {
-        if let Some(spans) = &mut self.spans {
-            spans.note_statement(request_id, statement.clone());
-        }
-        self.metrics.add_statement(request_id, statement, time_unix_nano);
+        let Self { metrics, invocations, .. } = self;
+        metrics.add_statement(invocations, request_id, statement, time_unix_nano);
     }
 
     /// Notes what a span says about an invocation that Lambda named. It counts from the invocation's end on: a span is often faster
@@ -144,10 +144,8 @@ impl InvocationTable {
         statement: FunctionStatement,
         time_unix_nano: u64,
     ) {
-        if !self.known.find(request_id).is_some_and(KnownInvocation::has_begun) {
-            return;
-        }
-        let known = self.known.entry(request_id, &self.options);
+        let known = self.invocations.received_mut(request_id).filter(|known| known.has_begun());
+        let Some(known) = known else { return };
         known.note_span_statement(statement);
         if known.runtime_done || known.reported {
             self.apply_span_statement(request_id, time_unix_nano);
@@ -155,31 +153,29 @@ impl InvocationTable {
     }
 
     fn apply_span_statement(&mut self, request_id: &str, time_unix_nano: u64) {
-        if self.known.find(request_id).is_none_or(|known| known.span_statement.is_none()) {
-            return;
+        let known = self.invocations.received_mut(request_id);
+        if let Some(statement) = known.and_then(|known| known.span_statement.take()) {
+            self.add_statement(request_id, statement, time_unix_nano);
         }
-        let known = self.known.entry(request_id, &self.options);
-        let Some(statement) = known.span_statement.take() else { return };
-        self.add_statement(request_id, statement, time_unix_nano);
     }
 
     /// Notes that Lambda reports the events of invocations.
     pub(crate) fn note_subscription(&mut self) {
         if self.invocation_span != InvocationSpanMode::Never {
-            self.spans = Some(InvocationSpans::new(self.options.clone()));
+            self.invocations.make_spans(self.options.clone());
         }
     }
 
     /// Notes the beginning of an invocation. Spans and metrics of earlier ones are due.
     pub(crate) fn begin_invocation(&mut self, request_id: &str, invoked_arn: &str, now_ms: u64) {
         self.is_due = true;
-        self.known.entry(request_id, &self.options).note_invoke(invoked_arn, now_ms);
+        self.invocations.receive(request_id).note_invoke(invoked_arn, now_ms);
         // Its end may have been read first.
         self.release_ends_of(request_id);
     }
 
     pub(crate) fn is_runtime_done(&self, request_id: &str) -> bool {
-        self.known.find(request_id).is_some_and(|known| known.runtime_done)
+        self.invocations.received(request_id).is_some_and(|known| known.runtime_done)
     }
 
     /// Adds received spans: what they say about the ends of invocations, and root spans.
@@ -208,7 +204,7 @@ impl InvocationTable {
         let SpanIds { trace_id, span_id, start_unix_nano, .. } = root.ids;
         let is_named = root.request_id.is_some();
         let named = root.request_id.map(|id| id.to_ascii_lowercase());
-        let newest = || Some(self.known.newest_at(start_unix_nano)?.request_id.clone());
+        let newest = || self.invocations.newest_at(start_unix_nano).map(str::to_owned);
         let Some(request_id) = named.or_else(newest) else { return };
         self.function_sends_roots = true;
         if !is_named {
@@ -220,20 +216,15 @@ impl InvocationTable {
 
     /// Adds the segment of a function's X-Ray subsegment.
     pub(crate) fn add_xray_segment(&mut self, received: ReceivedSegment) {
-        let newest = self.known.newest_at(received.start_unix_nano);
-        if let Some(spans) = &mut self.spans {
-            let newest = newest.map(|known| known.request_id.as_str());
-            spans.add_xray_segment(newest, received.segment);
-        }
+        self.invocations.add_xray_segment(received.segment, received.start_unix_nano);
     }
 
     fn set_root(&mut self, request_id: &str, root: KnownRoot, time: u64) {
-        if self.known.find(request_id).is_some_and(|known| known.ignores_root(&root)) {
+        if self.invocations.received(request_id).is_some_and(|known| known.ignores_root(&root)) {
             return;
         }
-        let Some(spans) = &mut self.spans else { return };
-        if spans.set_function_root(request_id, root.span, time) {
-            self.known.entry(request_id, &self.options).root = Some(root);
+        if self.invocations.set_function_root(request_id, root.span, time) {
+            self.invocations.receive(request_id).root = Some(root);
             self.release_ends_of(request_id);
         }
     }
@@ -254,17 +245,17 @@ impl InvocationTable {
         {
             self.apply_span_statement(request_id, time);
         }
-        self.metrics.add(&event, time);
+        self.metrics.add(&mut self.invocations, &event, time);
         if let Some(request_id) = event.request_id.clone() {
             self.add_event_of(&request_id, event, time, now_ms);
-        } else if let Some(spans) = &mut self.spans {
-            spans.observe(&event, time);
+        } else {
+            self.invocations.add_event(&event, time);
         }
     }
 
     /// Adds an event of an invocation.
     fn add_event_of(&mut self, request_id: &str, event: PlatformEvent, time: u64, now_ms: u64) {
-        let known = self.known.entry(request_id, &self.options);
+        let known = self.invocations.receive(request_id);
         let ends_invocation = match event.kind {
             EventKind::RuntimeDone => true,
             EventKind::Report => !known.runtime_done,
@@ -333,7 +324,7 @@ impl InvocationTable {
         if !(at_once || self.is_due) {
             return Vec::new();
         }
-        let metrics = self.metrics.take();
+        let metrics = self.metrics.take(&mut self.invocations);
         // The extension's own metrics need no line of their own.
         let own = if metrics.is_empty() { Vec::new() } else { self.own_metrics.take_due(now_ms) };
         self.requests(metrics, own)
@@ -342,14 +333,12 @@ impl InvocationTable {
     fn requests(&mut self, metrics: Vec<Metric>, own: Vec<Metric>) -> Vec<Request> {
         self.is_due = false;
         let mut requests = Vec::new();
-        if let Some(invocations) = &mut self.spans {
-            let spans = invocations.take_finished();
-            let evictions = invocations.evicted();
-            self.counts.add(Count::TableFull, evictions.saturating_sub(self.counted_evictions));
-            self.counted_evictions = evictions;
-            if !spans.is_empty() {
-                requests.push(identity::traces(&self.function, self.memory_mib, spans));
-            }
+        let spans = self.invocations.take_finished();
+        let evictions = self.invocations.evicted();
+        self.counts.add(Count::TableFull, evictions.saturating_sub(self.counted_evictions));
+        self.counted_evictions = evictions;
+        if !spans.is_empty() {
+            requests.push(identity::traces(&self.function, self.memory_mib, spans));
         }
         if !(metrics.is_empty() && own.is_empty()) {
             requests.push(identity::metrics(&self.function, metrics, own));
@@ -358,7 +347,7 @@ impl InvocationTable {
     }
 
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
-        self.known.await_reports()
+        self.invocations.await_reports()
     }
 
     /// Closes invocations without an end, at the end of the environment.
@@ -366,45 +355,46 @@ impl InvocationTable {
         let now = now_ms.saturating_mul(1_000_000);
         self.release(|_| true);
         // Lambda's events may not have come in time.
-        for request_id in self.known.without_events() {
+        for request_id in self.invocations.without_events() {
             self.pass_beginning_on(&request_id, now);
         }
         self.records = None;
-        for request_id in self.known.without_end() {
+        for request_id in self.invocations.without_end() {
             self.look_up_root(&request_id, now);
         }
-        if let Some(spans) = &mut self.spans {
-            spans.close_all(ShutdownReason::parse(reason), now);
-        }
-        let metrics = self.metrics.take();
+        self.invocations.close_all(ShutdownReason::parse(reason), now);
+        let metrics = self.metrics.take(&mut self.invocations);
         // The last metrics of the extension, even if there are no others.
-        let own = if self.known.is_empty() { Vec::new() } else { self.own_metrics.take(now_ms) };
+        let own =
+            if self.invocations.is_empty() { Vec::new() } else { self.own_metrics.take(now_ms) };
         self.requests(metrics, own)
     }
 
     /// Passes the beginning of an invocation to `platform`, before its first event.
     fn pass_beginning_on(&mut self, request_id: &str, time: u64) {
-        let known = self.known.entry(request_id, &self.options);
+        let known = self.invocations.receive(request_id);
         if known.is_passed_on {
             return;
         }
         known.is_passed_on = true;
         let began = known.invoked_ms.map_or(time, |ms| ms.saturating_mul(1_000_000));
-        if let Some(spans) = &mut self.spans {
-            spans.note_invoke(request_id, &known.invoked_arn, began.min(time));
-        }
+        let invoked_arn = known.invoked_arn.clone();
+        self.invocations.note_beginning(request_id, &invoked_arn, began.min(time));
     }
 
     /// Returns `true` for the end of an invocation whose beginning this process has not read. Either the beginning is about to
     /// come, or an earlier process of the extension closed the invocation at its SHUTDOWN, so that no second span may be written.
     fn is_foreign(&self, event: &PlatformEvent) -> bool {
-        let known = event.request_id.as_deref().and_then(|request_id| self.known.find(request_id));
-        is_end(event) && self.gets_invoke && !known.is_some_and(KnownInvocation::has_begun)
+        let request_id = event.request_id.as_deref();
+        let known = request_id.and_then(|request_id| self.invocations.received(request_id));
+        is_end(event) && self.gets_invoke && !known.is_some_and(Received::has_begun)
     }
 
     /// Returns `true` for the end of an invocation whose span is joined with the function's root span, if there is one.
     fn joins_root(&self, event: &PlatformEvent) -> bool {
-        is_end(event) && self.spans.is_some() && self.invocation_span == InvocationSpanMode::Auto
+        is_end(event)
+            && self.invocations.makes_spans()
+            && self.invocation_span == InvocationSpanMode::Auto
     }
 
     /// Returns `true` for the report of an invocation whose span ended before.
@@ -416,11 +406,11 @@ impl InvocationTable {
 
     /// Looks up the root span in the exporter's record, unless it came by OTLP, and passes it on. Returns `true` if it is known.
     fn look_up_root(&mut self, request_id: &str, time: u64) -> bool {
-        let known = self.known.find(request_id);
+        let known = self.invocations.received(request_id);
         if known.is_some_and(|known| known.root.is_some()) {
             return true;
         }
-        if self.invocation_span != InvocationSpanMode::Auto || self.spans.is_none() {
+        if self.invocation_span != InvocationSpanMode::Auto || !self.invocations.makes_spans() {
             return false;
         }
         // The exporter wrote the record before Lambda reported the end.
@@ -487,7 +477,7 @@ impl InvocationTable {
     fn pass_on(&mut self, event: &PlatformEvent, time: u64) {
         // The report's metrics can wait for the next line, unless the report ends the span.
         let report_ends_span = self.options.end == SpanEnd::Report
-            || self.spans.is_none()
+            || !self.invocations.makes_spans()
             || event.request_id.as_deref().is_some_and(|id| !self.is_runtime_done(id));
         self.is_due |= match event.kind {
             EventKind::RuntimeDone => true,
@@ -497,11 +487,9 @@ impl InvocationTable {
         if let Some(request_id) = &event.request_id {
             self.pass_beginning_on(request_id, time);
         }
-        if let Some(spans) = &mut self.spans {
-            spans.observe(event, time);
-            // They would accumulate.
-            self.is_due |= spans.has_finished();
-        }
+        self.invocations.add_event(event, time);
+        // They would accumulate.
+        self.is_due |= self.invocations.has_finished();
     }
 }
 

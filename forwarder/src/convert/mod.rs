@@ -91,7 +91,7 @@ impl Converted {
 /// The state of a stream between two calls of [`convert`].
 #[derive(Debug, Default)]
 pub struct StreamState {
-    converter: platform::ConverterState,
+    converter: platform::Invocations,
     /// A split line whose end is missing.
     rejoin: Rejoin,
     /// The log events of that line. No ledger has counted them.

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use platform::{
     Aggregator, Converter, EventKind, Failure, FunctionRoot, FunctionStatement, Identity,
-    InvocationSpans, LogSource, Names, Owner, PlatformEvent, PlatformOptions, Shape, SpanOptions,
+    Invocations, LogSource, Names, Owner, PlatformEvent, PlatformOptions, Shape, SpanOptions,
     resource_spans, string_attribute,
 };
 use test_support::runtime_error_cases;
@@ -63,15 +63,36 @@ fn event(kind: EventKind, status: Option<&str>, at_ms: u64) -> PlatformEvent {
     }
 }
 
+/// The layer beside a forwarder.
+struct Layer {
+    metrics: Aggregator,
+    invocations: Invocations,
+}
+
+impl Layer {
+    fn new() -> Self {
+        let metrics = Aggregator::new(Shape::default(), Names::default());
+        let mut invocations = Invocations::default();
+        invocations.make_spans(SpanOptions::default());
+        Self { metrics: metrics.with_owner(Owner::Extension), invocations }
+    }
+
+    fn add(&mut self, event: &PlatformEvent, time: u64) {
+        self.metrics.add(&mut self.invocations, event, time);
+        self.invocations.add_event(event, time);
+    }
+}
+
 /// The layer's line about an invocation. Lambda reports success, and the library's record may say that the handler failed.
 fn line_of_layer(is_recorded: bool) -> String {
-    let mut invocations = InvocationSpans::new(SpanOptions::default());
-    invocations.observe(&event(EventKind::Start, None, 0), T0);
+    let mut layer = Layer::new();
+    layer.add(&event(EventKind::Start, None, 0), T0);
     if is_recorded {
-        invocations.note_statement(ID, FunctionStatement::SpanFailed(Failure::default()));
+        let failed = FunctionStatement::SpanFailed(Failure::default());
+        layer.metrics.add_statement(&mut layer.invocations, ID, failed, T0);
     }
-    invocations.observe(&event(EventKind::RuntimeDone, Some("success"), 5), T0 + 5 * MS);
-    let spans = invocations.take_finished();
+    layer.add(&event(EventKind::RuntimeDone, Some("success"), 5), T0 + 5 * MS);
+    let spans = layer.invocations.take_finished();
     let code = spans[0].status.clone().unwrap_or_default().code;
     assert_eq!(code, if is_recorded { 2 } else { 0 }, "not OK: the layer cannot know");
     let of_resource = resource_spans(Resource::default(), platform::PLATFORM_SCOPE, spans);
@@ -110,15 +131,13 @@ fn direct_mode(lines: &[String], done: &str, report: &str) -> Seen {
         Converter::new(identity, PlatformOptions::default(), T0).counted_elsewhere();
     let mut metrics =
         Aggregator::new(Shape::default(), Names::default()).with_owner(Owner::ExtensionAlone);
-    let mut spans = InvocationSpans::new(SpanOptions::default());
-    let mut observe = |converter: &mut Converter, event: PlatformEvent| {
-        let time = event.time_unix_nano.unwrap();
-        metrics.add(&event, time);
-        spans.observe(&event, time);
-        let text = platform::LogEventRef { id: "", time_ms: 0, message: "{}" };
-        converter.convert_platform_event(&text, event, true);
-    };
-    observe(&mut converter, event(EventKind::Start, None, 0));
+    let mut invocations = Invocations::default();
+    invocations.make_spans(SpanOptions::default());
+    let text = platform::LogEventRef { id: "", time_ms: 0, message: "{}" };
+    let start = event(EventKind::Start, None, 0);
+    metrics.add(&mut invocations, &start, T0);
+    invocations.add_event(&start, T0);
+    converter.convert_platform_event(&text, start, true);
     for line in lines {
         converter.note_printed_line(line, T0);
     }
@@ -126,16 +145,14 @@ fn direct_mode(lines: &[String], done: &str, report: &str) -> Seen {
         [event(EventKind::RuntimeDone, Some(done), 5), event(EventKind::Report, Some(report), 6)]
     {
         let time = event.time_unix_nano.unwrap();
-        let text = platform::LogEventRef { id: "", time_ms: 0, message: "{}" };
         converter.convert_platform_event(&text, event.clone(), true);
         for stated in converter.take_statements() {
-            metrics.add_statement(&stated.request_id, stated.statement.clone(), T0);
-            spans.note_statement(&stated.request_id, stated.statement);
+            metrics.add_statement(&mut invocations, &stated.request_id, stated.statement, T0);
         }
-        metrics.add(&event, time);
-        spans.observe(&event, time);
+        metrics.add(&mut invocations, &event, time);
+        invocations.add_event(&event, time);
     }
-    Seen::of(metrics.take().iter(), spans.take_finished().iter())
+    Seen::of(metrics.take(&mut invocations).iter(), invocations.take_finished().iter())
 }
 
 #[test]
@@ -256,13 +273,13 @@ fn what_lambda_told_the_layer_is_evidence() {
         error_type: Some("Function.ResponseSizeTooLarge".to_owned()),
         ..event(EventKind::RuntimeDone, Some("error"), 5)
     };
-    let mut invocations = InvocationSpans::new(SpanOptions::default());
-    invocations.observe(&start, T0);
+    let mut layer = Layer::new();
+    layer.add(&start, T0);
     let root =
         FunctionRoot { trace_id: [7; 16], span_id: [8; 8], is_open: false, is_sampled: true };
-    assert!(invocations.set_function_root(ID, root, T0));
-    invocations.observe(&done, T0 + 5 * MS);
-    let spans = invocations.take_finished();
+    assert!(layer.invocations.set_function_root(ID, root, T0));
+    layer.add(&done, T0 + 5 * MS);
+    let spans = layer.invocations.take_finished();
     let of_resource = resource_spans(Resource::default(), platform::PLATFORM_SCOPE, spans);
     let request = Request::encode::<Traces>(&Traces::request(vec![of_resource]));
     let of_layer = line_of(request.bytes(), "traces");

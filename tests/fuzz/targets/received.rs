@@ -2,8 +2,8 @@
 
 use super::fields;
 use platform::{
-    Aggregator, Converter, Identity, LogEventRef, LogSource, Names, PlatformOptions, Shape,
-    TelemetryRecord, parse_batch,
+    Aggregator, Converter, Identity, Invocations, LogEventRef, LogSource, Names, PlatformOptions,
+    Shape, TelemetryRecord, parse_batch,
 };
 use wire::SignalKind;
 
@@ -56,6 +56,7 @@ pub fn telemetry(data: &[u8]) {
     let source =
         LogSource { log_group: "/aws/lambda/orders", log_stream: "s", account: "1", region: None };
     let mut aggregator = Aggregator::new(options.shape, options.names);
+    let mut invocations = Invocations::default();
     let mut converter = Converter::new(Identity::of(&source), options, 1);
     for event in &batch.events {
         assert!(text.contains(event.text));
@@ -63,11 +64,11 @@ pub fn telemetry(data: &[u8]) {
         let of = |message| LogEventRef { id: "", time_ms: 1, message };
         match &event.record {
             TelemetryRecord::Platform(record) => {
-                aggregator.add(record, time);
+                aggregator.add(&mut invocations, record, time);
                 converter.convert_platform_event(&of(event.text), (**record).clone(), true);
             }
             TelemetryRecord::Line { message, .. } => converter.convert_log_event(&of(message)),
         }
     }
-    drop((aggregator.take(), converter.finish()));
+    drop((aggregator.take(&mut invocations), converter.finish()));
 }

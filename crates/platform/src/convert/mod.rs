@@ -24,7 +24,7 @@ use crate::logs::records::Records;
 use crate::logs::{
     LineRecord, LogEventRef, PlatformRecord, Undecodable, UndecodableRecord, record_time,
 };
-use crate::metrics::aggregator::{Aggregator, OpenInvocations, Owner};
+use crate::metrics::aggregator::{Aggregator, Owner};
 use crate::metrics::emf::line as emf_line;
 use crate::metrics::emf::points::EmfPoints;
 use crate::options::{PlatformOptions, SpanOptions};
@@ -33,7 +33,6 @@ use crate::read::platform_event;
 use crate::read::severity::without_colours;
 use crate::read::whole_line::is_lambdas_to_the_end;
 use crate::recent::RecentInvocations;
-use crate::spans::invocations::InvocationSpans;
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use statements::ErrorRecords;
@@ -54,7 +53,8 @@ pub struct ConvertedLines {
     /// Number of values missing from the metrics: no numbers, or beyond a limit of the embedded metric format.
     pub dropped_values: usize,
     pub divided: Divided,
-    pub state: ConverterState,
+    /// What the stream's next chunk needs.
+    pub state: Invocations,
 }
 
 /// Log events of several JSON lines.
@@ -77,15 +77,6 @@ pub struct ConsumedLines {
     pub repeated_errors: usize,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ConverterState {
-    invocations: Invocations,
-    /// The invocations that were counted, so that lines in a later chunk do not count one twice.
-    open: OpenInvocations,
-    /// The invocations without a report so far; `None` if spans are disabled.
-    spans: Option<Box<InvocationSpans>>,
-}
-
 /// Converts the log events of one log stream in their order.
 #[derive(Debug)]
 pub struct Converter {
@@ -93,7 +84,7 @@ pub struct Converter {
     log_resource: OnceCell<Vec<u8>>,
     options: PlatformOptions,
     observed_unix_nano: u64,
-    state: ConverterState,
+    invocations: Invocations,
     aggregator: Aggregator,
     /// `true` if the caller makes the metrics of Lambda's events.
     is_counted_elsewhere: bool,
@@ -126,7 +117,7 @@ impl Converter {
             log_resource: OnceCell::new(),
             options,
             observed_unix_nano,
-            state: ConverterState::default(),
+            invocations: Invocations::default(),
             aggregator: Aggregator::new(options.shape, options.names),
             is_counted_elsewhere: false,
             statements: Vec::new(),
@@ -148,11 +139,10 @@ impl Converter {
         Self { max_divided_bytes, ..self }
     }
 
+    /// Continues with what the stream's last chunk left.
     #[must_use]
-    pub fn with_state(mut self, mut state: ConverterState) -> Self {
-        self.aggregator.resume(std::mem::take(&mut state.open));
-        self.state = state;
-        self
+    pub fn with_state(self, invocations: Invocations) -> Self {
+        Self { invocations, ..self }
     }
 
     /// Also writes the span of each invocation (`LAMBDA_OTLP_PLATFORM_SPANS`), for functions in which neither an SDK nor the
@@ -167,20 +157,21 @@ impl Converter {
     #[must_use]
     pub fn with_spans(mut self, xray_lambda: bool) -> Self {
         self.aggregator = self.aggregator.with_owner(Owner::ForwarderAlone);
-        if self.state.spans.is_none() {
-            self.state.spans = Some(Box::new(self.new_spans(xray_lambda)));
+        if !self.invocations.makes_spans() {
+            let options = self.span_options(xray_lambda);
+            self.invocations.make_spans_of_reports(options);
         }
         self
     }
 
-    fn new_spans(&self, xray_lambda: bool) -> InvocationSpans {
-        InvocationSpans::of_stream(SpanOptions {
+    fn span_options(&self, xray_lambda: bool) -> SpanOptions {
+        SpanOptions {
             names: self.options.names,
             xray_lambda,
             function_name: self.identity.service_name.clone(),
             function_version: self.identity.function_version.clone(),
             ..SpanOptions::default()
-        })
+        }
     }
 
     /// Continues with what earlier deliveries said about the stream's invocations, and remembers what this one says.
@@ -198,7 +189,7 @@ impl Converter {
     /// Sets that the environment is a managed instance, where a line without a request id belongs to no invocation.
     #[must_use]
     pub fn of_managed_instance(mut self) -> Self {
-        self.state.invocations.note_concurrency();
+        self.invocations.note_concurrency();
         self
     }
 
@@ -222,19 +213,19 @@ impl Converter {
     /// Notes the trace of a span of this stream. Lambda gives every invocation an X-Ray root, traced or not; X-Ray's
     /// trace id of a line becomes its record's trace id only if a span has that trace.
     pub fn note_trace(&mut self, trace_id: [u8; 16]) {
-        self.state.invocations.add_trace(trace_id);
+        self.invocations.add_trace(trace_id);
     }
 
     /// Notes a span of this stream that names its invocation. Records of the invocation without a trace get the trace and the
     /// root span of the spans that name it, or none if those belong to several traces.
     pub fn note_invocation_span(&mut self, request_id: &str, span: &SpanIds<'_>) {
-        self.state.invocations.add_span(request_id, span);
+        self.invocations.add_span(request_id, span);
     }
 
     /// Notes the start or end of an invocation in this event, for a caller that makes the log records itself.
     pub fn note_invocation_event(&mut self, platform: &PlatformEvent, one_at_a_time: bool) {
         self.end_last_words(platform, platform.time_unix_nano.unwrap_or(self.observed_unix_nano));
-        self.state.invocations.observe(platform, one_at_a_time);
+        self.invocations.note_start_or_end(platform, one_at_a_time);
     }
 }
 
@@ -250,14 +241,11 @@ impl Converter {
         self.recall(&platform, event.time_unix_nano());
         self.end_last_words(&platform, event.time_unix_nano());
         self.observe(&mut platform, false);
-        self.aggregator.add(&platform, event.time_unix_nano());
-        if let Some(invocations) = &mut self.state.spans {
-            invocations.observe(&platform, event.time_unix_nano());
+        self.aggregator.add(&mut self.invocations, &platform, event.time_unix_nano());
+        if self.invocations.makes_spans() {
+            self.invocations.add_event(&platform, event.time_unix_nano());
         } else if platform.is_end_of_killed_extension() {
-            // Nobody else can write this span.
-            let mut alone = self.new_spans(false);
-            alone.observe(&platform, event.time_unix_nano());
-            self.rescued_spans.extend(alone.take_finished());
+            self.rescue_span(&platform, event.time_unix_nano());
         }
         let only_marks_time = matches!(
             platform.kind,
@@ -271,6 +259,16 @@ impl Converter {
             return;
         }
         self.record_platform(event, &platform);
+    }
+
+    /// Writes the span of an invocation whose extension was killed: nobody else can.
+    #[cold]
+    fn rescue_span(&mut self, report: &PlatformEvent, time_unix_nano: u64) {
+        let mut alone = Invocations::default();
+        alone.make_spans_of_reports(self.span_options(false));
+        alone.note_evidence(report, time_unix_nano);
+        alone.add_event(report, time_unix_nano);
+        self.rescued_spans.extend(alone.take_finished());
     }
 
     /// Handles a Telemetry API event: it sets the invocation of the next lines, and becomes a log record if Lambda writes it to
@@ -351,7 +349,7 @@ impl Converter {
     pub fn convert_undecodable(&mut self, event: &LogEventRef<'_>, undecodable: &Undecodable<'_>) {
         let observed_unix_nano = self.observed_unix_nano;
         let undecodable = UndecodableRecord { event, undecodable, observed_unix_nano };
-        self.line_records.push(|record| undecodable.write(&self.state.invocations, record));
+        self.line_records.push(|record| undecodable.write(&self.invocations, record));
     }
 
     #[inline]
@@ -372,7 +370,7 @@ impl Converter {
             has_metrics: emf.as_ref().is_some_and(|line| !line.metrics.is_empty()),
             observed_unix_nano: self.observed_unix_nano,
         };
-        self.line_records.push(|record| line_record.write(&mut self.state.invocations, record));
+        self.line_records.push(|record| line_record.write(&mut self.invocations, record));
         if !self.is_counted_elsewhere {
             self.note_failures(event, &line, &plain);
         }
@@ -384,8 +382,8 @@ impl Converter {
     /// Notes the root span of a root line, which only managed instances have.
     fn note_root_line(&mut self, line: RootLine<'_>) {
         let RootLine { request_id, trace_id, span_id } = line;
-        self.state.invocations.note_concurrency();
-        self.state.invocations.add_trace(trace_id);
+        self.invocations.note_concurrency();
+        self.invocations.add_trace(trace_id);
         let root = SpanIds {
             request_id: Some(request_id),
             trace_id,
@@ -396,29 +394,25 @@ impl Converter {
             error: None,
             complete_root_of: None,
         };
-        self.state.invocations.add_span(request_id, &root);
+        self.invocations.add_span(request_id, &root);
     }
 
     /// Notes the start or end of an event's invocation, and its tenant.
     fn observe(&mut self, platform: &mut PlatformEvent, one_at_a_time: bool) {
         let tenant_id = take_tenant_id(platform);
-        self.state.invocations.observe(platform, one_at_a_time);
+        self.invocations.note_start_or_end(platform, one_at_a_time);
         // Lambda names the tenant at a request's start and in its report; on any other line the function may have written it.
         let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
         if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
             let facts = Facts { tenant_id: tenant_id.as_deref(), ..Facts::default() };
-            self.state.invocations.note_facts(
-                request_id,
-                facts,
-                platform.kind == EventKind::Report,
-            );
+            self.invocations.note_facts(request_id, facts, platform.kind == EventKind::Report);
         }
     }
 
     fn record_platform(&mut self, event: &LogEventRef<'_>, platform: &PlatformEvent) {
         let observed_unix_nano = self.observed_unix_nano;
         let platform_record = PlatformRecord { event, platform, observed_unix_nano };
-        self.platform_records.push(|record| platform_record.write(&self.state.invocations, record));
+        self.platform_records.push(|record| platform_record.write(&self.invocations, record));
     }
 }
 
@@ -432,14 +426,14 @@ impl Converter {
     /// Returns `true` if [`Self::note_invocation_span`] may still change a record or a span: a record has an invocation and no trace
     /// id, or spans of invocations are enabled.
     pub fn awaits_spans(&self) -> bool {
-        self.state.spans.is_some()
+        self.invocations.makes_spans()
             || self.line_records.awaits_spans()
             || self.platform_records.awaits_spans()
     }
 
     /// The invocation of the next line, if the line names none.
     pub fn request_id(&self) -> Option<&str> {
-        self.state.invocations.only_running()
+        self.invocations.only_running()
     }
 
     /// Size in bytes of the log records and embedded metrics that wait for [`Self::finish`].

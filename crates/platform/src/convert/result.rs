@@ -4,6 +4,7 @@ use super::{ConvertedLines, Converter};
 use crate::attributes::{scope, string, text};
 use crate::identity::Identity;
 use crate::logs::records;
+use crate::metrics::aggregator::failure_in;
 use crate::names;
 use crate::read::runtime_error::Failure;
 use crate::spans::invocation_span::resource_spans;
@@ -16,9 +17,8 @@ use std::collections::BTreeMap;
 impl Converter {
     /// Returns the OTLP of all events. [`ConvertedLines::state`] keeps the next chunk from counting an invocation twice.
     pub fn finish(mut self) -> ConvertedLines {
-        let (platform_metrics, open) = self.aggregator.finish_chunk();
-        self.remember(&open);
-        self.state.open = open;
+        let platform_metrics = self.aggregator.finish_chunk(&mut self.invocations);
+        self.remember();
         self.remove_repeated_errors();
         self.complete_records();
         let spans = self.take_spans();
@@ -28,8 +28,8 @@ impl Converter {
             (scope(names::PLATFORM_SCOPE), self.platform_records),
         ];
         let resource = || encoded(&self.log_resource, &self.identity);
-        let logs = records::request(resource, scopes, &self.state.invocations);
-        self.state.invocations.end_chunk();
+        let logs = records::request(resource, scopes, &self.invocations);
+        self.invocations.end_chunk();
         ConvertedLines {
             logs,
             metrics: metrics_of(&self.identity, platform_metrics, self.emf.into_metrics()),
@@ -37,14 +37,14 @@ impl Converter {
             consumed: self.consumed,
             dropped_values,
             divided: self.divided,
-            state: self.state,
+            state: self.invocations,
         }
     }
 
     /// Adds facts about their invocations to the records, from later lines. If several invocations run at a time, takes the assumed
     /// invocation away from records whose lines name none.
     fn complete_records(&mut self) {
-        let invocations = &self.state.invocations;
+        let invocations = &self.invocations;
         if invocations.has_late_facts {
             for records in [&mut self.line_records, &mut self.platform_records] {
                 records.add_fields(|record| invocations.missing_facts(record));
@@ -64,11 +64,9 @@ impl Converter {
     /// Takes the finished spans of invocations, with the facts about these.
     fn take_spans(&mut self) -> Option<ResourceSpans> {
         let mut spans = std::mem::take(&mut self.rescued_spans);
-        if let Some(invocations) = &mut self.state.spans {
-            spans.extend(invocations.take_finished());
-        }
+        spans.extend(self.invocations.take_finished());
         // An invocation has one root. The function, the library or the layer knows more about it.
-        let seen = &self.state.invocations;
+        let seen = &self.invocations;
         spans.retain(|span| {
             let request_id = text(&span.attributes, names::FAAS_INVOCATION_ID);
             !request_id.is_some_and(|request_id| seen.has_root(request_id))
@@ -77,9 +75,9 @@ impl Converter {
             return None;
         }
         for span in &mut spans {
-            self.state.invocations.add_own_span(span);
+            self.invocations.add_own_span(span);
             let request_id = text(&span.attributes, names::FAAS_INVOCATION_ID);
-            let facts = self.state.invocations.facts_of(request_id);
+            let facts = self.invocations.facts_of(request_id);
             span.attributes.extend(facts.attributes().map(|(key, word)| string(key, word)));
         }
         Some(resource_spans(self.identity.log_resource(), names::PLATFORM_SCOPE, spans))
@@ -87,7 +85,8 @@ impl Converter {
 
     /// The failed invocations of this stream so far. Spans that ended before the failure lack it.
     pub fn failures(&self) -> BTreeMap<&str, Failure> {
-        self.aggregator.failures().collect()
+        let counted = self.invocations.counted();
+        counted.filter_map(|(id, evidence, _)| Some((id, failure_in(evidence)?))).collect()
     }
 }
 

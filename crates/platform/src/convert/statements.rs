@@ -4,7 +4,7 @@ use super::Converter;
 use crate::event::{EventKind, PlatformEvent};
 use crate::invocations::{LastWords, LineInvocation};
 use crate::logs::LogEventRef;
-use crate::metrics::aggregator::{OpenInvocations, counted_failures, is_reported};
+use crate::metrics::aggregator::failure_in;
 use crate::outcome::FunctionStatement;
 use crate::read::ids::request_id_of;
 use crate::read::line::{FunctionLine, function_line};
@@ -86,7 +86,7 @@ impl Converter {
         let positions: BTreeSet<usize> = repeated.map(|record| record.position).collect();
         self.consumed.repeated_errors += positions.len();
         self.line_records.remove(&positions);
-        self.state.invocations.forget_records();
+        self.invocations.forget_records();
     }
 
     fn note_error_of_runtime(
@@ -105,8 +105,8 @@ impl Converter {
     /// Notes what a span of the function says about the end of its invocation. Only an invocation that Lambda's lines name counts.
     pub fn note_span_statement(&mut self, request_id: &str, statement: FunctionStatement) {
         let request_id = request_id_of(request_id);
-        let is_known = self.aggregator.knows_invocation(&request_id)
-            || self.state.invocations.is_running(&request_id);
+        let is_known =
+            self.invocations.is_counted(&request_id) || self.invocations.is_running(&request_id);
         if is_known {
             self.add_statement(&request_id, statement, self.observed_unix_nano);
         }
@@ -115,7 +115,7 @@ impl Converter {
     /// Notes a line of the function, for a caller of [`Self::counted_elsewhere`].
     pub fn note_printed_line(&mut self, text: &str, time_unix_nano: u64) {
         let error = RuntimeError::read(text);
-        if error.is_some() || self.state.invocations.has_last_words() {
+        if error.is_some() || self.invocations.has_last_words() {
             let line = function_line(text, self.identity.is_lambda);
             self.note_runtime_line(line.request_id.as_deref(), error, time_unix_nano);
         }
@@ -138,12 +138,17 @@ impl Converter {
             line.severity.is_some_and(|severity| severity.number >= Severity::ERROR.number);
         let may_be_error = is_error || RuntimeError::may_lack_a_level(plain);
         let error = if may_be_error { RuntimeError::read(plain) } else { None };
-        if error.is_some() || self.state.invocations.has_last_words() {
+        if error.is_some() || self.invocations.has_last_words() {
             self.note_runtime_line(line.request_id.as_deref(), error, event.time_unix_nano());
         }
         if is_out_of_memory(event.message) {
-            let request_id = line.request_id.as_deref().or(self.state.invocations.only_running());
-            self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());
+            let request_id = line.request_id.as_deref().or(self.invocations.only_running());
+            let request_id = request_id.map(str::to_owned);
+            self.aggregator.add_out_of_memory(
+                &mut self.invocations,
+                request_id.as_deref(),
+                event.time_unix_nano(),
+            );
         }
     }
 
@@ -156,7 +161,7 @@ impl Converter {
         error: Option<RuntimeError>,
         time_unix_nano: u64,
     ) {
-        let invocations = &mut self.state.invocations;
+        let invocations = &mut self.invocations;
         if invocations.has_last_words()
             && let Some(request_id) = named.or(invocations.only_running()).map(str::to_owned)
         {
@@ -178,7 +183,7 @@ impl Converter {
                 invocations.set_last_words(&request_id, words);
             }
             (LineInvocation::Unknown, Proof::Certain) => {
-                self.state.invocations.unnamed_failure.get_or_insert(failure);
+                self.invocations.unnamed_failure.get_or_insert_with(|| Box::new(failure));
             }
             (LineInvocation::Unknown | LineInvocation::None, _) => {}
         }
@@ -186,13 +191,13 @@ impl Converter {
 
     /// Counts the runtime's line after which the invocation of this event printed nothing more.
     pub(super) fn end_last_words(&mut self, platform: &PlatformEvent, time_unix_nano: u64) {
-        if !self.state.invocations.has_last_words() {
+        if !self.invocations.has_last_words() {
             return;
         }
         let Some(request_id) = &platform.request_id else { return };
         let is_end =
             matches!(platform.kind, EventKind::End | EventKind::RuntimeDone | EventKind::Report);
-        if let Some(words) = self.state.invocations.take_last_words(request_id).filter(|_| is_end) {
+        if let Some(words) = self.invocations.take_last_words(request_id).filter(|_| is_end) {
             let LastWords { failure, record } = words;
             self.note_error_of_runtime(request_id, record, &failure);
             let statement = FunctionStatement::RuntimeLine(failure);
@@ -207,18 +212,15 @@ impl Converter {
         match platform.kind {
             EventKind::Start => recent.forget(&self.identity, request_id),
             EventKind::Report => {
-                let is_known = self.state.invocations.is_running(request_id);
+                let is_known = self.invocations.is_running(request_id);
                 let earlier = if is_known { None } else { recent.find(&self.identity, request_id) };
                 let Some(EarlierFacts { has_span, counted_failure }) = earlier else { return };
                 if has_span {
-                    self.state.invocations.add_earlier_root(request_id);
+                    self.invocations.add_earlier_root(request_id);
                 }
                 if let Some(failure) = counted_failure {
-                    if let Some(invocations) = &mut self.state.spans {
-                        let statement = FunctionStatement::RuntimeLine(failure.clone());
-                        invocations.note_early_statement(request_id, statement, time_unix_nano);
-                    }
-                    self.aggregator.add_counted_failure(request_id, failure, time_unix_nano);
+                    let statement = FunctionStatement::RuntimeLine(failure);
+                    self.invocations.add_counted_failure(request_id, statement, time_unix_nano);
                 }
             }
             _ => {}
@@ -226,16 +228,17 @@ impl Converter {
     }
 
     /// Remembers what this delivery says about invocations whose report it does not have.
-    pub(super) fn remember(&self, open: &OpenInvocations) {
+    pub(super) fn remember(&self) {
         let Some(recent) = &self.recent else { return };
-        for (request_id, failure) in counted_failures(open) {
+        let invocations = &self.invocations;
+        for (request_id, evidence) in invocations.counted_failures() {
+            let Some(failure) = failure_in(evidence) else { continue };
             recent.remember(&self.identity, request_id, |facts| {
                 facts.counted_failure = Some(failure);
             });
         }
-        if self.state.spans.is_some() {
-            for request_id in self.state.invocations.with_root().filter(|id| !is_reported(open, id))
-            {
+        if invocations.makes_spans() {
+            for request_id in invocations.with_root().filter(|id| !invocations.is_reported(id)) {
                 recent.remember(&self.identity, request_id, |facts| facts.has_span = true);
             }
         }
@@ -248,14 +251,14 @@ impl Converter {
         platform: &PlatformEvent,
         event: &LogEventRef<'_>,
     ) {
-        if self.state.invocations.unnamed_failure.is_none() {
+        if self.invocations.unnamed_failure.is_none() {
             return;
         }
         match (&platform.kind, &platform.request_id) {
-            (EventKind::Start, _) => self.state.invocations.unnamed_failure = None,
+            (EventKind::Start, _) => self.invocations.unnamed_failure = None,
             (EventKind::Report, Some(request_id)) => {
-                if let Some(failure) = self.state.invocations.unnamed_failure.take() {
-                    let statement = FunctionStatement::RuntimeLine(failure);
+                if let Some(failure) = self.invocations.unnamed_failure.take() {
+                    let statement = FunctionStatement::RuntimeLine(*failure);
                     self.add_statement(request_id, statement, event.time_unix_nano());
                 }
             }
@@ -274,9 +277,6 @@ impl Converter {
             self.statements.push(InvocationStatement { request_id, statement, time_unix_nano });
             return;
         }
-        if let Some(invocations) = &mut self.state.spans {
-            invocations.note_statement(request_id, statement.clone());
-        }
-        self.aggregator.add_statement(request_id, statement, time_unix_nano);
+        self.aggregator.add_statement(&mut self.invocations, request_id, statement, time_unix_nano);
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::FunctionStatement;
 use crate::attributes::text;
 use crate::identity::LogSource;
 use crate::names;
@@ -7,7 +8,7 @@ use crate::render;
 use crate::render::{check_table, unescaped};
 use expect_test::expect_file;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use wire::SpanIds;
+use wire::{RootWriter, SpanIds};
 
 const OBSERVED: u64 = 1_790_000_100_000_000_000;
 const TIME: &str = "2026-09-21T14:13:20.000Z";
@@ -74,13 +75,13 @@ fn log_events_become_records_points_and_spans() {
         let options =
             PlatformOptions { platform_logs_all: is("all"), ..PlatformOptions::default() };
         let recent = Arc::<RecentInvocations>::default();
-        let chunk = |state: ConverterState| {
+        let chunk = |state: Invocations| {
             let chunk = Converter::new(identity(), options, OBSERVED)
                 .with_state(state)
                 .with_recent(Arc::clone(&recent));
             if is("spans") { chunk.with_spans(false) } else { chunk }
         };
-        let mut converter = chunk(ConverterState::default());
+        let mut converter = chunk(Invocations::default());
         let mut text = String::new();
         for (at, line) in (0..).zip(case.lines().skip(usize::from(words.is_some()))) {
             let time_ms = TIME_MS + at;
@@ -92,7 +93,7 @@ fn log_events_become_records_points_and_spans() {
                     converter = chunk(if is_same_event {
                         end.state.clone()
                     } else {
-                        ConverterState::default()
+                        Invocations::default()
                     });
                     text += &(shown(end) + if is_same_event { "--\n" } else { "====\n" });
                 }
@@ -294,7 +295,7 @@ fn each_invocation_yields_one_span_for_any_cut() {
         format!("REPORT RequestId: {ID}\tDuration: 102.25 ms\tInit Duration: 253.61 ms\t\n"),
         format!("2026-09-21T14:13:21.000Z {ID} Task timed out after 3.00 seconds\n\n"),
     ];
-    let spans = |state: ConverterState, lines: &[String]| {
+    let spans = |state: Invocations, lines: &[String]| {
         let mut converter = converter().with_state(state).with_spans(false);
         for line in lines {
             converter.convert_log_event(&event(line));
@@ -304,10 +305,10 @@ fn each_invocation_yields_one_span_for_any_cut() {
     };
     for cut in 0..=lines.len() {
         let (first, second) = lines.split_at(cut);
-        let (in_first, state) = spans(ConverterState::default(), first);
+        let (in_first, state) = spans(Invocations::default(), first);
         assert_eq!(in_first + spans(state, second).0, 1, "{cut}");
         // In separate deliveries only the lines themselves are known.
-        assert_eq!(in_first + spans(ConverterState::default(), second).0, 1, "{cut}");
+        assert_eq!(in_first + spans(Invocations::default(), second).0, 1, "{cut}");
     }
 }
 
@@ -347,6 +348,30 @@ fn each_failure_is_counted_once_for_any_cut() {
             let expected = format!("1 error.type={error_type}");
             assert!(point.ends_with(&expected), "{cut}, {has_spans}: {point}");
         }
+    }
+}
+
+/// Chunks end anywhere, also between the function's root span and a line that it printed.
+#[test]
+fn a_root_span_that_ended_well_outweighs_text_that_a_later_chunk_has() {
+    let lines = [
+        format!("START RequestId: {ID} Version: 7\n"),
+        format!("[ERROR] 2026-09-21T14:13:20.000Z {ID} ValueError: no stock\n"),
+        format!("2026-09-21T14:13:20.000Z {ID} Task timed out after 3.00 seconds\n\n"),
+        format!("END RequestId: {ID}\n"),
+        format!("REPORT RequestId: {ID}\tDuration: 1.00 ms\tBilled Duration: 1 ms\t\n"),
+    ];
+    for (cut, has_spans) in [(1, false), (1, true), (lines.len(), false), (lines.len(), true)] {
+        let with_spans = |made: Converter| if has_spans { made.with_spans(false) } else { made };
+        let mut converter = with_spans(converter());
+        let (first, second) = lines.split_at(cut);
+        first.iter().for_each(|line| converter.convert_log_event(&event(line)));
+        converter.note_span_statement(ID, FunctionStatement::SpanSucceeded(RootWriter::Layer));
+        assert_eq!(converter.failures().len(), 0, "{cut}, {has_spans}");
+        let state = converter.finish().state;
+        let mut converter = with_spans(self::converter().with_state(state));
+        second.iter().for_each(|line| converter.convert_log_event(&event(line)));
+        assert_eq!(converter.failures().len(), 0, "{cut}, {has_spans}");
     }
 }
 

@@ -5,27 +5,40 @@
 //!
 //! | part of an entry | file | kept until |
 //! |---|---|---|
-//! | it runs | `running` | its end, or until too many run |
+//! | it runs | `running` | its end, or too many run |
 //! | tenant and durable execution that its lines state | `facts` | the chunk's end, then while it runs or was stated last |
 //! | the runtime's line that may be the last one | `running` | the invocation's next line or its end |
 //! | trace and root of the spans that name it | `seen_spans` | the chunk's end, then while it runs or was named last |
+//! | the evidence of its end, and what the metrics counted | `ends` | neither metrics nor a span need it |
+//! | the span that is not complete | `spans` | its report |
+//! | what an extension received about it | `received` | newer invocations take its place |
+//!
+//! An [`End`] is that of one attempt: a start with a known id begins another one, and so does a second report. So metrics and spans
+//! can't differ about an end.
 //!
 //! `limits` has the limits and their reasons. [`Invocations::end_chunk`] leaves what the next chunk of a stream needs.
 
+mod ends;
 mod facts;
 mod limits;
+mod received;
 mod running;
 mod seen_spans;
+mod spans;
 
+pub(crate) use ends::{Count, CountState, End};
 pub(crate) use facts::{Facts, is_execution_of};
+pub use received::{Attempt, KnownRoot, Received};
 pub(crate) use running::{LastWords, LineInvocation};
 pub(crate) use seen_spans::{SeenIds, TraceId};
 
 use crate::read::runtime_error::Failure;
+use crate::spans::open_span::OpenSpan;
 use facts::StatedFacts;
 use foldhash::HashMap;
 use running::Running;
 use seen_spans::{SeenTraces, SpansOfInvocation};
+use spans::OpenSpans;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -33,7 +46,7 @@ use std::sync::Arc;
 type Id = Arc<str>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Invocations {
+pub struct Invocations {
     entries: HashMap<Id, Invocation>,
     /// The running invocations, in the order of their starts.
     running: VecDeque<Running>,
@@ -45,19 +58,25 @@ pub(crate) struct Invocations {
     /// The number of invocations with last words.
     with_last_words: usize,
     /// The runtime's line before the first start: the next report names its invocation.
-    pub(crate) unnamed_failure: Option<Failure>,
+    pub(crate) unnamed_failure: Option<Box<Failure>>,
     /// The number of invocations with facts. Most functions have none.
     with_facts: usize,
     /// The invocation of the last stated facts. Lines after its end may belong to it.
     last_stated: Id,
     /// `true` if earlier records of an invocation lack a fact that a later line states.
     pub(crate) has_late_facts: bool,
-    /// The traces of the chunk's spans.
-    traces: SeenTraces,
+    /// The traces of the chunk's spans. The forwarder moves a table often, so what most streams lack is boxed.
+    traces: Option<Box<SeenTraces>>,
     /// The number of invocations with spans.
     with_spans_seen: usize,
     /// The invocation that a span named last.
     last_named: Id,
+    /// A runtime's message said that memory was exhausted, before a known start.
+    was_memory_exhausted: bool,
+    /// The invocations with an open span or received events, in the order in which they became known.
+    order: VecDeque<Id>,
+    /// `None` if no spans are wanted.
+    spans: Option<Box<OpenSpans>>,
 }
 
 /// The entry of an invocation.
@@ -71,13 +90,18 @@ struct Invocation {
     seen: Option<SpansOfInvocation>,
     /// Its root came in an earlier delivery, and its report came in this one.
     has_earlier_root: bool,
+    end: Option<Box<End>>,
+    open_span: Option<Box<OpenSpan>>,
+    received: Option<Box<Received>>,
 }
 
 impl Invocation {
     fn is_empty(&self) -> bool {
-        let Self { id: _, start, last_words, facts, seen, has_earlier_root } = self;
-        let is_known = start.is_some() || last_words.is_some() || seen.is_some();
-        !is_known && *facts == StatedFacts::default() && !has_earlier_root
+        let Self { id: _, start, last_words, facts, seen, has_earlier_root, .. } = self;
+        let Self { end, open_span, received, .. } = self;
+        let is_seen = *has_earlier_root || seen.is_some() || *facts != StatedFacts::default();
+        let is_running = start.is_some() || last_words.is_some();
+        !is_seen && !is_running && end.is_none() && open_span.is_none() && received.is_none()
     }
 }
 
@@ -108,6 +132,7 @@ impl Invocations {
                 invocation.seen = None;
             }
             invocation.has_earlier_root = false;
+            invocation.forget_unneeded_evidence();
             with_facts += usize::from(invocation.facts != StatedFacts::default());
             with_spans_seen += usize::from(invocation.seen.is_some());
             !invocation.is_empty()
@@ -115,6 +140,6 @@ impl Invocations {
         self.with_facts = with_facts;
         self.with_spans_seen = with_spans_seen;
         self.has_late_facts = false;
-        self.traces = SeenTraces::default();
+        self.traces = None;
     }
 }

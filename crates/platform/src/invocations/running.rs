@@ -1,6 +1,6 @@
 //! Which invocations run, and which of them a line belongs to.
 
-use super::limits::MAX_RUNNING;
+use super::limits::MAX_CONCURRENT;
 use super::{Id, Invocations};
 use crate::event::{EventKind, PlatformEvent};
 use crate::read::runtime_error::Failure;
@@ -45,7 +45,7 @@ impl Invocations {
     }
 
     /// Notes that several invocations run at a time.
-    pub(crate) fn note_concurrency(&mut self) {
+    pub fn note_concurrency(&mut self) {
         self.is_concurrent = true;
     }
 
@@ -76,7 +76,7 @@ impl Invocations {
 
     /// Notes the start or end of an invocation. If the environment runs invocations `one_at_a_time`, a start ends
     /// the others. A log stream does not show that in either format.
-    pub(crate) fn observe(&mut self, event: &PlatformEvent, one_at_a_time: bool) {
+    pub(crate) fn note_start_or_end(&mut self, event: &PlatformEvent, one_at_a_time: bool) {
         self.is_concurrent |= event.is_of_managed_instance();
         let Some(request_id) = &event.request_id else { return };
         match event.kind {
@@ -96,7 +96,7 @@ impl Invocations {
 
     fn start(&mut self, request_id: &str) {
         self.end(request_id);
-        if self.running.len() == MAX_RUNNING {
+        if self.running.len() == MAX_CONCURRENT {
             self.end_oldest();
         }
         let start = self.starts;

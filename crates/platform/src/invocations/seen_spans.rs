@@ -47,7 +47,7 @@ enum Root {
 
 impl Invocations {
     pub(crate) fn add_trace(&mut self, trace_id: TraceId) {
-        let SeenTraces { all, last } = &mut self.traces;
+        let SeenTraces { all, last } = &mut **self.traces.get_or_insert_default();
         // Most spans belong to the previous span's trace.
         if *last != Some(trace_id) && all.len() < MAX_SEEN {
             all.insert(trace_id);
@@ -56,7 +56,7 @@ impl Invocations {
     }
 
     pub(crate) fn has_trace(&self, trace_id: &TraceId) -> bool {
-        self.traces.all.contains(trace_id)
+        self.traces.as_ref().is_some_and(|traces| traces.all.contains(trace_id))
     }
 
     /// Adds a span that this crate made.

@@ -68,7 +68,10 @@ fn record_of(message: &str, mut invocations: Invocations) -> LogRecord {
 #[test]
 fn lines_of_functions_become_log_records() {
     let mut invocations = Invocations::default();
-    invocations.observe(&text::parse(&format!("START RequestId: {ID} Version: 1")).unwrap(), false);
+    invocations.note_start_or_end(
+        &text::parse(&format!("START RequestId: {ID} Version: 1")).unwrap(),
+        false,
+    );
     check_table(&expect_file!["../../fixtures/function-lines.txt"], |line| {
         let line = unescaped(line);
         let mut record = record_of(&line, invocations.clone());

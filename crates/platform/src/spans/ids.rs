@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::options::SpanOptions;
-use crate::spans::invocation::{FunctionRoot, Invocation};
+use crate::spans::open_span::{FunctionRoot, OpenSpan};
 
 /// Name of the span if it is a child of the function's own root span.
 pub(crate) const INTERNAL_NAME: &str = "aws.lambda.invocation";
@@ -24,7 +24,7 @@ pub(crate) struct InvocationIds<'a> {
 
 impl<'a> InvocationIds<'a> {
     /// The ids of an invocation; `None` if X-Ray or the function decided not to sample it.
-    pub(crate) fn of(invocation: &'a Invocation, options: &SpanOptions) -> Option<Self> {
+    pub(crate) fn of(invocation: &'a OpenSpan, options: &SpanOptions) -> Option<Self> {
         let is_sampled_by_function = match invocation.function_root {
             None => !options.only_sampled,
             Some(root) => root.is_sampled,
@@ -40,8 +40,8 @@ impl<'a> InvocationIds<'a> {
     }
 
     /// The ids of an invocation whose function has a root span.
-    fn around_root(invocation: &'a Invocation, root: FunctionRoot, options: &SpanOptions) -> Self {
-        let request_id = invocation.request_id.as_str();
+    fn around_root(invocation: &'a OpenSpan, root: FunctionRoot, options: &SpanOptions) -> Self {
+        let request_id = &*invocation.request_id;
         let trace_id = root.trace_id;
         if invocation.is_root_missing() {
             // Its children are already written, and name it as their parent.
@@ -68,9 +68,9 @@ impl<'a> InvocationIds<'a> {
     }
 
     /// The ids of an invocation without a root span of the function: Lambda or X-Ray's SDK may state some.
-    fn without_root(invocation: &'a Invocation, options: &SpanOptions) -> Self {
+    fn without_root(invocation: &'a OpenSpan, options: &SpanOptions) -> Self {
         let tracing = &invocation.tracing;
-        let request_id = invocation.request_id.as_str();
+        let request_id = &*invocation.request_id;
         let segment = invocation.xray_segment;
         let trace_id = segment
             .map(|segment| segment.trace_id)

@@ -13,9 +13,9 @@ use crate::attributes::{boolean, double, scope, string};
 use crate::event::{EventKind, PlatformEvent, nanoseconds};
 use crate::names::{self, lambda};
 use crate::options::{Names, SpanEnd, SpanMapping, SpanOptions};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, OutcomeEvidence};
 use crate::spans::ids::{INTERNAL_NAME, InvocationIds};
-use crate::spans::invocation::Invocation;
+use crate::spans::open_span::OpenSpan;
 use crate::spans::phases;
 use wire::arn::Arn;
 
@@ -32,11 +32,15 @@ pub fn resource_spans(resource: Resource, scope_name: &str, spans: Vec<Span>) ->
 }
 
 /// The span of an invocation and, with [`SpanMapping::ChildSpans`], of its phases.
-pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
+pub(crate) fn of_invocation(
+    invocation: &OpenSpan,
+    evidence: &OutcomeEvidence,
+    options: &SpanOptions,
+) -> Vec<Span> {
     let Some(ids) = InvocationIds::of(invocation, options) else { return Vec::new() };
     let extent = Extent::of(invocation, options);
     let Extent { start, end } = extent;
-    let outcome = invocation.outcome();
+    let outcome = invocation.outcome(evidence);
     let mut span = ids.internal(ids.span_id, start, end);
     span.parent_span_id.clone_from(&ids.parent_span_id);
     if invocation.function_root.is_some() && !invocation.is_root_missing() {
@@ -65,7 +69,7 @@ pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> V
 }
 
 /// The span of a report that came after the invocation's span was written.
-pub(crate) fn late_report(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
+pub(crate) fn late_report(invocation: &OpenSpan, options: &SpanOptions) -> Vec<Span> {
     if options.mapping == SpanMapping::SpanEvents {
         return Vec::new();
     }
@@ -81,7 +85,7 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    fn of(invocation: &Invocation, options: &SpanOptions) -> Self {
+    fn of(invocation: &OpenSpan, options: &SpanOptions) -> Self {
         let began = |kind: &EventKind| {
             let timed = invocation.event(kind)?;
             let ms = timed.event.figures.duration_ms?;
@@ -106,14 +110,14 @@ impl Extent {
 }
 
 fn attributes(
-    invocation: &Invocation,
+    invocation: &OpenSpan,
     options: &SpanOptions,
     outcome: &Outcome,
     duration: u64,
 ) -> Vec<KeyValue> {
     let cold_start = invocation.is_cold_start();
     let mut attributes = vec![
-        string(names::FAAS_INVOCATION_ID, &invocation.request_id),
+        string(names::FAAS_INVOCATION_ID, &*invocation.request_id),
         boolean(names::FAAS_COLDSTART, cold_start),
     ];
     let first = |word: fn(&PlatformEvent) -> &Option<String>| {
@@ -151,7 +155,7 @@ fn attributes(
         let duration_ms = duration as f64 / 1e6;
         attributes.push(string("aws.lambda.function_name", name));
         attributes.extend(version.map(|word| string("aws.lambda.function_version", word)));
-        attributes.push(string("aws.lambda.request_id", &invocation.request_id));
+        attributes.push(string("aws.lambda.request_id", &*invocation.request_id));
         attributes.push(double("aws.lambda.invocation.duration_ms", duration_ms));
         attributes.push(boolean("faas.cold_start", cold_start));
     }

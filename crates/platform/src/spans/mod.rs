@@ -1,8 +1,7 @@
-//! OTLP spans of invocations, made from Lambda's own events: `invocations` collects the events of each invocation,
+//! OTLP spans of invocations, made from Lambda's own events: `open_span` keeps the events of an invocation,
 //! `invocation_span` and `phases` write its spans.
 
 mod ids;
-pub(crate) mod invocation;
 pub(crate) mod invocation_span;
-pub(crate) mod invocations;
+pub(crate) mod open_span;
 mod phases;

@@ -9,8 +9,8 @@ use crate::event::{EventKind, Figures, PlatformEvent, nanoseconds, platform_attr
 use crate::names::lambda;
 use crate::outcome::Outcome;
 use crate::spans::ids::InvocationIds;
-use crate::spans::invocation::{Invocation, TimedEvent};
 use crate::spans::invocation_span::Extent;
+use crate::spans::open_span::{OpenSpan, TimedEvent};
 
 /// The attributes of a phase, without those of the invocation's span.
 fn phase_attributes(event: &PlatformEvent) -> Vec<KeyValue> {
@@ -24,7 +24,7 @@ fn phase_attributes(event: &PlatformEvent) -> Vec<KeyValue> {
 }
 
 /// The phases and their parts as events, in the order of their times.
-pub(crate) fn events(invocation: &Invocation, start: u64) -> Vec<Event> {
+pub(crate) fn events(invocation: &OpenSpan, start: u64) -> Vec<Event> {
     let mut events = Vec::new();
     for timed in &invocation.events {
         if timed.event.kind == EventKind::Start {
@@ -50,7 +50,7 @@ pub(crate) fn events(invocation: &Invocation, start: u64) -> Vec<Event> {
     events
 }
 
-fn phase_start(invocation: &Invocation, timed: &TimedEvent, start: u64) -> u64 {
+fn phase_start(invocation: &OpenSpan, timed: &TimedEvent, start: u64) -> u64 {
     match timed.event.kind {
         EventKind::Report => {
             // Managed instances have no `platform.runtimeDone`; their report's measurements begin with the invocation.
@@ -96,7 +96,7 @@ impl EarlyPhase {
 }
 
 /// The phases up to the end of the runtime as spans.
-pub(crate) fn children(invocation: &Invocation, ids: &InvocationIds<'_>, start: u64) -> Vec<Span> {
+pub(crate) fn children(invocation: &OpenSpan, ids: &InvocationIds<'_>, start: u64) -> Vec<Span> {
     let mut spans = Vec::new();
     let report = invocation.event(&EventKind::Report).map(|report| &report.event.figures);
     for early in [EarlyPhase::Init, EarlyPhase::Restore] {
@@ -153,11 +153,7 @@ fn early_spans(
 }
 
 /// The span from the end of the runtime to the report, with a child for the extensions' part of it.
-pub(crate) fn report(
-    invocation: &Invocation,
-    ids: &InvocationIds<'_>,
-    extent: Extent,
-) -> Vec<Span> {
+pub(crate) fn report(invocation: &OpenSpan, ids: &InvocationIds<'_>, extent: Extent) -> Vec<Span> {
     let Some(timed) = invocation.event(&EventKind::Report) else { return Vec::new() };
     let done = invocation.runtime_done.or(invocation.ended).unwrap_or(extent.end.min(timed.time));
     let mut span = ids.child(ids.span_id, "report", done, timed.time);

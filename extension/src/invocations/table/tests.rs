@@ -469,6 +469,9 @@ fn an_invocation_without_an_end_is_closed_at_shutdown() {
     }
 }
 
+/// The limit of an environment that runs one invocation at a time.
+const MAX_KNOWN: usize = 256;
+
 #[test]
 fn a_full_table_writes_surplus_spans_early_and_counts_them() {
     let mut script = Script::new(&[]);
@@ -476,14 +479,11 @@ fn a_full_table_writes_surplus_spans_early_and_counts_them() {
         script.event(EventKind::Start, &format!("request-{number}"), 10_000);
     }
     let written = spans(&script.table.take_requests(true, 0)).len();
-    assert!(script.table.known.len() <= InvocationSpans::MAX_KNOWN);
+    assert!(script.table.invocations.len() <= MAX_KNOWN);
     let given_up = usize::try_from(script.counts.get(Count::TableFull)).unwrap();
-    assert_eq!(
-        (written, given_up),
-        (2000 - InvocationSpans::MAX_KNOWN, 2000 - InvocationSpans::MAX_KNOWN)
-    );
+    assert_eq!((written, given_up), (2000 - MAX_KNOWN, 2000 - MAX_KNOWN));
     // None is lost: they are written as they stood.
-    assert_eq!(spans(&script.table.close("spindown", 20_000)).len(), InvocationSpans::MAX_KNOWN);
+    assert_eq!(spans(&script.table.close("spindown", 20_000)).len(), MAX_KNOWN);
 }
 
 #[test]

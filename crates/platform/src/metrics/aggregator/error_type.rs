@@ -17,7 +17,8 @@ pub(super) fn failure_of(evidence: &OutcomeEvidence) -> ErrorType {
     }
 }
 
-pub(super) fn failure_in(evidence: &OutcomeEvidence) -> Option<Failure> {
+/// The failure with its full type and message.
+pub(crate) fn failure_in(evidence: &OutcomeEvidence) -> Option<Failure> {
     match decide(evidence) {
         Outcome::Unknown | Outcome::Succeeded => None,
         Outcome::Failed { error_type, message } => {

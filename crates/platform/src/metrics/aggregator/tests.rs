@@ -3,7 +3,6 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 
 use super::*;
-use crate::metrics::aggregator::OpenInvocations;
 use crate::read::platform_event;
 use crate::render::{self, check_table, unescaped};
 use expect_test::{expect, expect_file};
@@ -47,19 +46,17 @@ fn event_of(line: &str) -> PlatformEvent {
 
 /// The metrics of each chunk of these lines, which are a millisecond apart.
 fn metrics_of(chunks: &[Vec<&str>], aggregator: &dyn Fn() -> Aggregator) -> Vec<Vec<Metric>> {
-    let mut open = OpenInvocations::default();
+    let mut invocations = Invocations::default();
     let mut at = T0;
     let mut found = Vec::new();
     for lines in chunks {
         let mut aggregator = aggregator();
-        aggregator.resume(open);
         for line in lines {
-            aggregator.add(&event_of(line), at);
+            aggregator.add(&mut invocations, &event_of(line), at);
             at += MS;
         }
-        let (metrics, next) = aggregator.finish_chunk();
-        open = next;
-        found.push(metrics);
+        found.push(aggregator.finish_chunk(&mut invocations));
+        invocations.end_chunk();
     }
     found
 }
@@ -133,33 +130,35 @@ fn lines_and_events_of_lambda_become_metrics() {
 /// The metrics that one aggregator returns after each batch, and at its end.
 fn taken(mut aggregator: Aggregator, batches: &[Vec<&str>]) -> Vec<Vec<Metric>> {
     let mut found = Vec::new();
+    let mut invocations = Invocations::default();
     for batch in batches {
         for line in batch {
-            aggregator.add(&event_of(line), T0);
+            aggregator.add(&mut invocations, &event_of(line), T0);
         }
-        found.push(aggregator.take());
+        found.push(aggregator.take(&mut invocations));
     }
-    found.push(aggregator.finish_chunk().0);
+    found.push(aggregator.finish_chunk(&mut invocations));
     found
 }
 
 #[test]
 fn the_newest_open_invocations_survive_between_batches() {
     let mut aggregator = Aggregator::default();
+    let mut invocations = Invocations::default();
     let mut event = PlatformEvent::new(EventKind::Timeout);
     let ids: Vec<String> =
         (0..1000).map(|n| format!("8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e{n:04}")).collect();
     for (at, id) in (0..).zip(&ids) {
         event.request_id = Some(id.clone());
-        aggregator.add(&event, T0 + at);
+        aggregator.add(&mut invocations, &event, T0 + at);
     }
     expect![[r#"
         faas.timeouts [{timeout}] 744
     "#]]
-    .assert_eq(&render::points(&aggregator.take()));
-    let (metrics, open) = aggregator.finish_chunk();
-    assert_eq!(open.len(), Aggregator::MAX_OPEN);
-    assert!(ids[1000 - Aggregator::MAX_OPEN..].iter().all(|id| open.contains_key(id)));
+    .assert_eq(&render::points(&aggregator.take(&mut invocations)));
+    let metrics = aggregator.finish_chunk(&mut invocations);
+    assert_eq!(invocations.counted().count(), 256);
+    assert!(ids[1000 - 256..].iter().all(|id| invocations.is_counted(id)));
     expect![[r#"
         faas.timeouts [{timeout}] 256
     "#]]
@@ -169,10 +168,11 @@ fn the_newest_open_invocations_survive_between_batches() {
 #[test]
 fn a_runtimes_message_counts_once_across_batches() {
     let mut aggregator = Aggregator::default();
-    aggregator.add_out_of_memory(Some(A), T0);
-    assert_eq!(counters(aggregator.take()), "out_of_memory=1");
-    aggregator.add(&event_of("REPORT_OOM"), T0);
-    assert_eq!(counters(aggregator.take()), "all=1 errors=1:Runtime.OutOfMemory");
+    let mut invocations = Invocations::default();
+    aggregator.add_out_of_memory(&mut invocations, Some(A), T0);
+    assert_eq!(counters(aggregator.take(&mut invocations)), "out_of_memory=1");
+    aggregator.add(&mut invocations, &event_of("REPORT_OOM"), T0);
+    assert_eq!(counters(aggregator.take(&mut invocations)), "all=1 errors=1:Runtime.OutOfMemory");
 }
 
 proptest! {

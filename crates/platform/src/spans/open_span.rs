@@ -1,8 +1,9 @@
-//! The state of one invocation: its events and their times.
+//! The span of an invocation before it is written: its events and their times.
 
 use crate::event::{EventKind, PlatformEvent, Tracing};
 use crate::options::SpanEnd;
 use crate::outcome::{Outcome, OutcomeEvidence, decide};
+use std::sync::Arc;
 
 /// The reason for the end of an environment, and thereby of unfinished invocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +88,8 @@ impl TimedEvent {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Invocation {
-    pub(crate) request_id: String,
+pub(crate) struct OpenSpan {
+    pub(crate) request_id: Arc<str>,
     /// `true` if Lambda reported the invocation. Otherwise only a span of the function names it, which may name any id.
     pub(crate) has_begun: bool,
     pub(crate) started: Option<u64>,
@@ -102,8 +103,6 @@ pub(crate) struct Invocation {
     pub(crate) function_root: Option<FunctionRoot>,
     pub(crate) xray_segment: Option<XRaySegment>,
     pub(crate) invoked_arn: Option<String>,
-    /// The failures that the runtime's lines and the function's spans state. Lambda's events are in `events`.
-    pub(crate) evidence: OutcomeEvidence,
     pub(crate) events: Vec<TimedEvent>,
     /// The size of the events in memory.
     pub(crate) bytes: usize,
@@ -111,7 +110,7 @@ pub(crate) struct Invocation {
     pub(crate) is_written: bool,
 }
 
-impl Invocation {
+impl OpenSpan {
     /// Maximum number of events of one invocation in its span.
     pub(crate) const MAX_EVENTS: usize = 32;
 
@@ -172,13 +171,11 @@ impl Invocation {
     }
 }
 
-impl Invocation {
-    /// The evidence of the invocation's own events, and of its runtime and function. A failed init phase counts only if they state
-    /// nothing: Lambda repeats that phase, and the invocation may succeed.
-    pub(crate) fn outcome(&self) -> Outcome {
-        let mut evidence = self.evidence.clone();
-        self.own_events().for_each(|timed| evidence.note(&timed.event));
-        let own = decide(&evidence);
+impl OpenSpan {
+    /// What the evidence says. A failed init phase counts only if that says nothing: Lambda repeats the phase, and the invocation may
+    /// succeed.
+    pub(crate) fn outcome(&self, evidence: &OutcomeEvidence) -> Outcome {
+        let own = decide(evidence);
         if own != Outcome::Unknown {
             return own;
         }
@@ -194,6 +191,7 @@ impl Invocation {
         match Outcome::of_events(early.into_iter().map(|timed| &timed.event)) {
             failed @ Outcome::Failed { .. } => failed,
             Outcome::Succeeded | Outcome::Unknown => {
+                let mut evidence = evidence.clone();
                 evidence.note_closed(closed);
                 decide(&evidence)
             }

@@ -33,8 +33,26 @@ fn options(mapping: SpanMapping, end: SpanEnd) -> SpanOptions {
 }
 
 /// With the phases as events, until the runtime is done.
-fn by_default() -> InvocationSpans {
-    InvocationSpans::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone))
+fn by_default() -> Invocations {
+    of_environment(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone))
+}
+
+fn of_environment(options: SpanOptions) -> Invocations {
+    let mut invocations = Invocations::default();
+    invocations.make_spans(options);
+    invocations
+}
+
+fn of_stream(options: SpanOptions) -> Invocations {
+    let mut invocations = Invocations::default();
+    invocations.make_spans_of_reports(options);
+    invocations
+}
+
+fn of_managed_instance(end: SpanEnd) -> Invocations {
+    let mut invocations = of_environment(options(SpanMapping::SpanEvents, end));
+    invocations.note_concurrency();
+    invocations
 }
 
 fn after(seconds: f64) -> u64 {
@@ -42,17 +60,19 @@ fn after(seconds: f64) -> u64 {
 }
 
 /// Adds an event with these fields of its record.
-fn feed(invocations: &mut InvocationSpans, seconds: f64, kind: &str, fields: &str) {
+fn feed(invocations: &mut Invocations, seconds: f64, kind: &str, fields: &str) {
     let sampled = TRACING.replace("Sampled=0", "Sampled=1");
     let record = fields.replace("{t}", TRACING).replace("{sampled}", &sampled);
     let time = wire::timestamp::rfc3339_millis(after(seconds));
     let json = format!(r#"{{"time":"{time}","type":"platform.{kind}","record":{{{record}}}}}"#);
     let event = telemetry::parse(serde_json::from_str(&json).unwrap()).unwrap();
     let TelemetryRecord::Platform(platform) = event.record else { panic!("{json}") };
-    invocations.observe(&platform, event.time_unix_nano.unwrap());
+    let time = event.time_unix_nano.unwrap();
+    invocations.note_evidence(&platform, time);
+    invocations.add_event(&platform, time);
 }
 
-fn act(invocations: &mut InvocationSpans, line: &str) -> String {
+fn act(invocations: &mut Invocations, line: &str) -> String {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     let two = || rest.split_once(' ').unwrap();
     match word {
@@ -62,7 +82,7 @@ fn act(invocations: &mut InvocationSpans, line: &str) -> String {
             let (reason, at) = two();
             invocations.close_all(ShutdownReason::parse(reason), after(at.parse().unwrap()));
         }
-        "invoked" => invocations.note_invoke("r1", rest, ZERO),
+        "invoked" => invocations.note_beginning("r1", rest, ZERO),
         "root" => {
             let trace_id = [7; 16];
             let span_id = [9; 8];
@@ -79,7 +99,7 @@ fn act(invocations: &mut InvocationSpans, line: &str) -> String {
             let root = format!("1-{}-{}", trace.repeat(8), trace.repeat(24));
             let trace_id = wire::ids::xray_trace_id(&root).unwrap();
             let segment = XRaySegment { trace_id, span_id: [span.parse().unwrap(); 8] };
-            invocations.add_xray_segment(Some(newest).filter(|id| *id != "-"), segment);
+            invocations.add_segment_of(Some(newest).filter(|id| *id != "-"), segment);
         }
         seconds => {
             let (kind, fields) = two();
@@ -106,11 +126,7 @@ fn invocations_become_spans() {
             }
         }
         let is_stream = words.contains("stream");
-        let mut invocations = if is_stream {
-            InvocationSpans::of_stream(options)
-        } else {
-            InvocationSpans::new(options)
-        };
+        let mut invocations = if is_stream { of_stream(options) } else { of_environment(options) };
         let case = case.replace("cold", COLD).replace("warm", WARM) + "\ntake";
         let spans: String = case.lines().map(|line| act(&mut invocations, line)).collect();
         spans.trim_end().strip_suffix("--").unwrap_or_default().trim_end().to_owned()
@@ -123,10 +139,10 @@ fn a_full_table_evicts_the_oldest_invocation() {
     for n in 0..1000 {
         feed(&mut invocations, 1.0, "start", &format!(r#""requestId":"r{n}""#));
     }
-    assert_eq!(invocations.table.len(), InvocationSpans::MAX_KNOWN);
-    assert_eq!(invocations.evicted(), 1000 - InvocationSpans::MAX_KNOWN);
-    assert_eq!(invocations.take_finished().len(), 1000 - InvocationSpans::MAX_KNOWN);
-    let known = |id: &str| invocations.table.iter().any(|known| known.request_id == id);
+    assert_eq!(invocations.order.len(), MAX_KNOWN);
+    assert_eq!(invocations.evicted(), 1000 - MAX_KNOWN);
+    assert_eq!(invocations.take_finished().len(), 1000 - MAX_KNOWN);
+    let known = |id: &str| invocations.get(id).is_some();
     assert!(!known("r0") && known("r999"));
 
     let mut invocations = by_default();
@@ -139,11 +155,10 @@ fn a_full_table_evicts_the_oldest_invocation() {
         }
         assert_eq!(invocations.take_finished().len(), 1);
     }
-    assert_eq!((invocations.table.len(), invocations.evicted()), (InvocationSpans::MAX_KNOWN, 0));
-    assert!(invocations.pending.len() <= Invocation::MAX_EVENTS / 2);
+    assert_eq!((invocations.order.len(), invocations.evicted()), (MAX_KNOWN, 0));
+    assert!(invocations.spans.unwrap().pending.len() <= OpenSpan::MAX_EVENTS / 2);
 
-    let mut invocations =
-        InvocationSpans::of_stream(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+    let mut invocations = of_stream(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
     for n in 0..1000 {
         feed(&mut invocations, 1.0, "start", &format!(r#""requestId":"r{n}""#));
     }
@@ -152,10 +167,7 @@ fn a_full_table_evicts_the_oldest_invocation() {
 
 #[test]
 fn a_managed_instance_runs_many_invocations_at_a_time() {
-    let mut invocations = InvocationSpans::new(SpanOptions {
-        concurrent: true,
-        ..options(SpanMapping::SpanEvents, SpanEnd::Report)
-    });
+    let mut invocations = of_managed_instance(SpanEnd::Report);
     for (time, name) in [(1.0, "start"), (2.0, "report")] {
         for n in 0..1600 {
             feed(&mut invocations, time, name, &format!(r#""requestId":"r{n}""#));
@@ -166,10 +178,7 @@ fn a_managed_instance_runs_many_invocations_at_a_time() {
 
 #[test]
 fn the_events_of_all_invocations_are_bounded_in_bytes_and_none_is_lost() {
-    let mut invocations = InvocationSpans::new(SpanOptions {
-        concurrent: true,
-        ..options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone)
-    });
+    let mut invocations = of_managed_instance(SpanEnd::RuntimeDone);
     let word = "w".repeat(PlatformEvent::MAX_VALUE_BYTES);
     let part = format!(r#"{{"name":"{word}","durationMs":1}}"#);
     let parts = vec![part; PlatformEvent::MAX_SPANS].join(",");
@@ -177,10 +186,11 @@ fn the_events_of_all_invocations_are_bounded_in_bytes_and_none_is_lost() {
     for n in 0..1600 {
         let record = format!(r#""requestId":"r{n}","version":"{word}","spans":[{parts}]"#);
         feed(&mut invocations, 1.0, "start", &record);
-        let events = invocations.table.iter().flat_map(|invocation| &invocation.events);
+        let spans = invocations.entries.values().filter_map(|known| known.open_span.as_ref());
+        let events = spans.flat_map(|span| &span.events);
         largest = largest.max(events.map(|timed| timed.event.bytes()).sum());
     }
-    let limit = InvocationSpans::MAX_BYTES;
+    let limit = MAX_EVENT_BYTES;
     assert!((limit / 2..=limit).contains(&largest), "{largest}");
     assert!(invocations.has_finished());
     let early = invocations.take_finished().len();
@@ -197,7 +207,7 @@ proptest! {
         events in proptest::collection::vec((0..9u8, 0..3u8, -5..100i64), 0..60),
         child_spans: bool,
         at_report: bool,
-        of_stream: bool,
+        is_stream: bool,
         step in 1..20usize,
     ) {
         let options = options(
@@ -205,7 +215,7 @@ proptest! {
             if at_report { SpanEnd::Report } else { SpanEnd::RuntimeDone },
         );
         let mut invocations =
-            if of_stream { InvocationSpans::of_stream(options) } else { InvocationSpans::new(options) };
+            if is_stream { of_stream(options) } else { of_environment(options) };
         let mut spans = Vec::new();
         for (at, (kind, id, seconds)) in events.iter().enumerate() {
             let kinds = ["start", "runtimeDone", "report", "end", "initStart", "initReport", "restoreStart", "restoreReport", "x"];
@@ -216,7 +226,8 @@ proptest! {
             }
         }
         spans.extend(invocations.take_finished());
-        prop_assert!(invocations.table.iter().all(|invocation| invocation.reported.is_none()));
+        let mut open = invocations.entries.values().filter_map(|known| known.open_span.as_ref());
+        prop_assert!(open.all(|span| span.reported.is_none()));
         invocations.close_all(ShutdownReason::Spindown, ZERO);
         spans.extend(invocations.take_finished());
         // `render::spans` asserts the order of times and the lengths of ids.
