@@ -113,8 +113,10 @@ impl Invocations {
     /// an event names.
     pub(crate) fn count_of(&mut self, event: &PlatformEvent, period: Period) -> &mut Count {
         let request_id = event.request_id.as_deref().unwrap_or(NO_REQUEST_ID);
-        let is_new = !self.is_counted(request_id);
-        let was_memory_exhausted = is_new && std::mem::take(&mut self.was_memory_exhausted);
+        let was_memory_exhausted = self.was_memory_exhausted && !self.is_counted(request_id);
+        if was_memory_exhausted {
+            self.was_memory_exhausted = false;
+        }
         let count = self.end_of(request_id).count.get_or_insert_with(|| Count::begin(period));
         count.is_out_of_memory |= was_memory_exhausted;
         count.period = period;

@@ -23,7 +23,10 @@ pub(crate) fn request_id_of(text: &str) -> String {
 
 /// [`request_id_of`] without a copy, for nearly all texts.
 pub(crate) fn canonical(text: &str) -> Cow<'_, str> {
-    if is_uuid(text) { lower_case(text) } else { Cow::Borrowed(text) }
+    match lower_case(text) {
+        Cow::Owned(lower) if is_uuid(text) => Cow::Owned(lower),
+        _ => Cow::Borrowed(text),
+    }
 }
 
 pub(crate) fn lower_case(id: &str) -> Cow<'_, str> {
