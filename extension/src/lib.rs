@@ -20,8 +20,8 @@
 //!   (Lambda's Telemetry API). `body` inflates, `grpc` has the form of gRPC. `response` knows the content types (`Encoding`), and
 //!   has the answers and refusals.
 //! - `recent` recognizes repeated deliveries. `service_name` names requests without a service.
-//! - `invocations` has the open invocations: `table` their telemetry (above platform's table, with the facts of `known`), `state`
-//!   the newest one, which the decisions about `next` need. `roots` finds their spans in received requests, `invocation_records`
+//! - `invocations` has the open invocations: `table` puts what is received into platform's table, and holds ends back until their
+//!   root span comes; `state` has the newest one, which the decisions about `next` need. `roots` finds their spans in received requests, `invocation_records`
 //!   in the files of our exporter. `identity` is the resource.
 //! - `sink` takes all telemetry: receivers hold its `Intake`, the loop its `Sink`. Its own file chooses between backend and
 //!   stdout.

@@ -34,16 +34,20 @@
 //!   deliveries said about invocations whose report is missing.
 //! - `read/whole_line` decides whether we may leave one of Lambda's lines out of the log records.
 //! - `identity`: service name and resource of a log stream. `names`: names of attributes. `options`: the user's choices.
-//! - `logs`: the content of a log record of a line, of Lambda's event, and of an undecodable line. `request_window` decides the
-//!   invocation of a line that names none, `seen_spans` its trace; `records` writes protobuf.
+//! - `invocations` is the only table of invocations, with an entry for each request id: `running` decides the invocation of a line
+//!   that names none, `facts` has tenant and durable execution, `seen_spans` its trace and root, `ends` the evidence of its end and
+//!   what was counted, `spans` its open span, `received` what the extension received. Records, metrics and spans read it. `limits`
+//!   has all its limits; `end_chunk` keeps what a stream's next chunk needs. In direct mode there are two: the converter's follows
+//!   the lines as they come and begins again after a panic, the extension's holds ends back.
+//! - `logs`: the content of a log record of a line, of Lambda's event, and of an undecodable line. `records` writes protobuf.
 //! - `metrics/aggregator` decides which metrics one of Lambda's events counts, and whether forwarder or extension makes them
-//!   (`Owner`). `open` has the invocations that are not counted yet, `figures` the metrics of a report, `error_type` the types of
+//!   (`Owner`). `figures` has the metrics of a report, `error_type` the types of
 //!   failures. `metrics/instrument` has names, units and buckets. `metrics/points` adds up; the error type is the only attribute
 //!   of these data points.
 //! - `metrics/emf`: functions' metrics in the embedded metric format. `metadata` reads the member `_aws` of a line, `line` the
 //!   values, units and time that it names, `points` adds them up.
-//! - `spans/invocations` is the bounded table of open invocations, `spans/invocation` the state of one. `invocation_span` writes
-//!   the span, `phases` the phases within it, `ids` has their ids.
+//! - `spans/open_span` has the events of an invocation until its span is written. `invocation_span` writes the span, `phases` the
+//!   phases within it, `ids` has their ids.
 //! - `xray`: documents of X-Ray's SDKs. `aws_spans`: spans that X-Ray stores.
 
 mod attributes;
