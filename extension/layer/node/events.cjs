@@ -86,11 +86,11 @@ function holds(value, test) {
 }
 
 function valuesOf(table, subject) {
-  return present(Object.fromEntries(Object.entries(table ?? {}).map(([name, place]) => [name, valueOf(place, subject)])));
+  return present(Object.fromEntries(Object.entries(table ?? {}).map(([name, place]) => [name, readValue(place, subject)])));
 }
 
 /// Returns the value at the first of these pointers that has one, or else a template.
-function valueOf({ at: pointers, text: template, as: conversion, names }, subject) {
+function readValue({ at: pointers, text: template, as: conversion, names }, subject) {
   const value = text(subject, pointers) ?? (template && filled(template, subject, {}));
   if (value === undefined || names !== undefined) return names && named(names, value);
   return conversion === "time" ? time(value) : value;
@@ -496,4 +496,4 @@ function isText(value) {
   return typeof value === "string" && value !== "";
 }
 
-module.exports = { answers, at, describe, headersAt, holdsFor, valueOf, xray };
+module.exports = { answers, at, describe, headersAt, holdsFor, readValue, xray };

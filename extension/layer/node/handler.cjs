@@ -10,7 +10,7 @@ const { types } = require("node:util");
 const { flushInTime, timeLeft } = require("./bound.cjs");
 const { say } = require("./originals.cjs");
 const { Ending, OF_CALLBACK, isPromise, thenable } = require("./ending.cjs");
-const { answers, at, describe: describeEvent, holdsFor, valueOf } = require("./events.cjs");
+const { answers, at, describe: describeEvent, holdsFor, readValue } = require("./events.cjs");
 const { callerOf, recordFailure } = require("./failure.cjs");
 const { attributesOf, parentOf } = require("./invocation.cjs");
 const { recordWait } = require("./waiting.cjs");
@@ -400,8 +400,8 @@ function parseExactly(text) {
 function durableFailure(answer) {
   const { failed, error_type, message, stack_trace } = answers.durable;
   if (!holdsFor(answer, failed)) return undefined;
-  const failure = new Error(valueOf(message, answer));
-  failure.name = valueOf(error_type, answer);
+  const failure = new Error(readValue(message, answer));
+  failure.name = readValue(error_type, answer);
   const trace = at(answer, stack_trace);
   failure.stack = Array.isArray(trace) ? trace.join("\n") : undefined;
   return failure;

@@ -1,8 +1,8 @@
 """Describes an invocation by its event: trigger, span name, attributes, the headers with the parent, and messages with links to
 their senders.
 
-The description of the sources, and of answers (lambda_otlp_wrap), is data, which the Rust library and the Node layer read too: exporter/events.json. The functions
-have the same names in all three languages, and the same fixtures: tests/fixtures/triggers.
+The description of the sources, and of answers (lambda_otlp_wrap), is data, which the Rust library and the Node layer read too:
+exporter/events.json. The functions have the same names in all three languages, and the same fixtures: tests/fixtures/triggers.
 
 Source: OpenTelemetry's semantic conventions 1.44, "AWS Lambda", "FaaS spans", "HTTP spans" and "Messaging spans".
 """
