@@ -60,7 +60,8 @@ class Call:
         except BaseException as error:
             self.error = error
             raise
-        if type(value) is CoroutineType:
+        # A call within another boundary is awaited, too.
+        if type(value) in (CoroutineType, Awaited):
             self.awaited = value
             value = Awaited(self)
         self.value = value
@@ -148,7 +149,7 @@ async def finish(name, coroutine, call, arguments, named):
         if call.error is None and call.has_run and call.awaited is None:
             return result
     result = call.complete(arguments, named)
-    return await result if type(result) is CoroutineType else result
+    return await result if type(result) in (CoroutineType, Awaited) else result
 
 
 def guard(wrapper, name):

@@ -61,9 +61,12 @@ def boundary(capsys):
 @pytest.mark.parametrize("error", [None, ValueError("own")], ids=["returns", "raises"])
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("kind", WRAPPERS)
-def test_a_call_runs_once_and_has_its_own_outcome(boundary, kind, is_async, error):
+@pytest.mark.parametrize("is_nested", [False, True], ids=["one boundary", "within another"])
+def test_a_call_runs_once_and_has_its_own_outcome(boundary, kind, is_async, error, is_nested):
     original = Original(error)
-    guarded = boundary.guard(wrapper_of(kind, is_async), "test")
+    guarded = inner = boundary.guard(wrapper_of(kind, is_async), "test")
+    if is_nested:
+        guarded = boundary.guard(lambda call, instance, arguments, named: inner(call, instance, arguments, named), "outer")
     call = original.call_later if is_async else original.call
 
     def outcome():
