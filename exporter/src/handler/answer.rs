@@ -17,7 +17,7 @@ pub(crate) struct ResponseFacts {
 }
 
 impl ResponseFacts {
-    pub(super) fn of_status(status_code: u16) -> Self {
+    pub(super) fn from_status(status_code: u16) -> Self {
         Self { status_code: Some(status_code), batch_item_failures: 0 }
     }
 }
@@ -226,7 +226,7 @@ mod tests {
         let mut response = ApiGatewayV2httpResponse::default();
         response.status_code = 503;
         assert_eq!(read(&response).status_code, Some(503));
-        assert_eq!(read(Some(&response)), ResponseFacts::of_status(503));
+        assert_eq!(read(Some(&response)), ResponseFacts::from_status(503));
         assert_eq!(read(()), ResponseFacts::default());
         let of_fixed_length = BTreeMap::from([("batchItemFailures", ["a", "b"])]);
         assert_eq!(read(of_fixed_length).batch_item_failures, 2);

@@ -213,7 +213,9 @@ where
                         HandlerFailure { status_code, ..HandlerFailure::of_error(&error) };
                     (Err(failure), Ok(Some(Err(error))))
                 }
-                Ok(Poll::Ready(None)) => (Ok(ResponseFacts::of_status(body.status_code)), Ok(None)),
+                Ok(Poll::Ready(None)) => {
+                    (Ok(ResponseFacts::from_status(body.status_code)), Ok(None))
+                }
                 Err(panic) => (Err(HandlerFailure::of_panic(panic.as_ref())), Err(panic)),
             };
             if let BodyState::Running(invocation) = mem::replace(&mut body.state, BodyState::Over) {

@@ -122,7 +122,8 @@ impl Invocations {
     /// Keeps what the next chunk of the stream needs.
     pub(crate) fn end_chunk(&mut self) {
         let Self { entries, last_stated, last_named, .. } = self;
-        let (mut with_facts, mut with_spans_seen) = (0, 0);
+        let mut with_facts = 0;
+        let mut with_spans_seen = 0;
         entries.retain(|id, invocation| {
             let is_running = invocation.start.is_some();
             if !is_running && id != last_stated {

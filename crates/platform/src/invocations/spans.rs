@@ -42,7 +42,7 @@ impl OpenSpans {
         } else if !self.only_reported || span.reported.is_some() {
             let nothing = OutcomeEvidence::default();
             let evidence = evidence.unwrap_or(&nothing);
-            self.finished.extend(invocation_span::of_invocation(span, evidence, &self.options));
+            self.finished.extend(invocation_span::make_spans(span, evidence, &self.options));
         }
     }
 

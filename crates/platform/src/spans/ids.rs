@@ -24,7 +24,7 @@ pub(crate) struct InvocationIds<'a> {
 
 impl<'a> InvocationIds<'a> {
     /// The ids of an invocation; `None` if X-Ray or the function decided not to sample it.
-    pub(crate) fn of(invocation: &'a OpenSpan, options: &SpanOptions) -> Option<Self> {
+    pub(crate) fn choose(invocation: &'a OpenSpan, options: &SpanOptions) -> Option<Self> {
         let is_sampled_by_function = match invocation.function_root {
             None => !options.only_sampled,
             Some(root) => root.is_sampled,

@@ -32,13 +32,13 @@ pub fn resource_spans(resource: Resource, scope_name: &str, spans: Vec<Span>) ->
 }
 
 /// The span of an invocation and, with [`SpanMapping::ChildSpans`], of its phases.
-pub(crate) fn of_invocation(
+pub(crate) fn make_spans(
     invocation: &OpenSpan,
     evidence: &OutcomeEvidence,
     options: &SpanOptions,
 ) -> Vec<Span> {
-    let Some(ids) = InvocationIds::of(invocation, options) else { return Vec::new() };
-    let extent = Extent::of(invocation, options);
+    let Some(ids) = InvocationIds::choose(invocation, options) else { return Vec::new() };
+    let extent = Extent::measure(invocation, options);
     let Extent { start, end } = extent;
     let outcome = invocation.outcome(evidence);
     let mut span = ids.internal(ids.span_id, start, end);
@@ -73,8 +73,8 @@ pub(crate) fn late_report(invocation: &OpenSpan, options: &SpanOptions) -> Vec<S
     if options.mapping == SpanMapping::SpanEvents {
         return Vec::new();
     }
-    let Some(ids) = InvocationIds::of(invocation, options) else { return Vec::new() };
-    phases::report(invocation, &ids, Extent::of(invocation, options))
+    let Some(ids) = InvocationIds::choose(invocation, options) else { return Vec::new() };
+    phases::report(invocation, &ids, Extent::measure(invocation, options))
 }
 
 /// Start and end of an invocation's span, as Unix times in nanoseconds.
@@ -85,7 +85,7 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    fn of(invocation: &OpenSpan, options: &SpanOptions) -> Self {
+    fn measure(invocation: &OpenSpan, options: &SpanOptions) -> Self {
         let began = |kind: &EventKind| {
             let timed = invocation.event(kind)?;
             let ms = timed.event.figures.duration_ms?;

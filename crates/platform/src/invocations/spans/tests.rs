@@ -34,23 +34,23 @@ fn options(mapping: SpanMapping, end: SpanEnd) -> SpanOptions {
 
 /// With the phases as events, until the runtime is done.
 fn by_default() -> Invocations {
-    of_environment(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone))
+    new_environment(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone))
 }
 
-fn of_environment(options: SpanOptions) -> Invocations {
+fn new_environment(options: SpanOptions) -> Invocations {
     let mut invocations = Invocations::default();
     invocations.make_spans(options);
     invocations
 }
 
-fn of_stream(options: SpanOptions) -> Invocations {
+fn new_stream(options: SpanOptions) -> Invocations {
     let mut invocations = Invocations::default();
     invocations.make_spans_of_reports(options);
     invocations
 }
 
-fn of_managed_instance(end: SpanEnd) -> Invocations {
-    let mut invocations = of_environment(options(SpanMapping::SpanEvents, end));
+fn new_managed_instance(end: SpanEnd) -> Invocations {
+    let mut invocations = new_environment(options(SpanMapping::SpanEvents, end));
     invocations.note_concurrency();
     invocations
 }
@@ -126,7 +126,8 @@ fn invocations_become_spans() {
             }
         }
         let is_stream = words.contains("stream");
-        let mut invocations = if is_stream { of_stream(options) } else { of_environment(options) };
+        let mut invocations =
+            if is_stream { new_stream(options) } else { new_environment(options) };
         let case = case.replace("cold", COLD).replace("warm", WARM) + "\ntake";
         let spans: String = case.lines().map(|line| act(&mut invocations, line)).collect();
         spans.trim_end().strip_suffix("--").unwrap_or_default().trim_end().to_owned()
@@ -158,7 +159,7 @@ fn a_full_table_evicts_the_oldest_invocation() {
     assert_eq!((invocations.order.len(), invocations.evicted()), (MAX_KNOWN, 0));
     assert!(invocations.spans.unwrap().pending.len() <= OpenSpan::MAX_EVENTS / 2);
 
-    let mut invocations = of_stream(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+    let mut invocations = new_stream(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
     for n in 0..1000 {
         feed(&mut invocations, 1.0, "start", &format!(r#""requestId":"r{n}""#));
     }
@@ -167,7 +168,7 @@ fn a_full_table_evicts_the_oldest_invocation() {
 
 #[test]
 fn a_managed_instance_runs_many_invocations_at_a_time() {
-    let mut invocations = of_managed_instance(SpanEnd::Report);
+    let mut invocations = new_managed_instance(SpanEnd::Report);
     for (time, name) in [(1.0, "start"), (2.0, "report")] {
         for n in 0..1600 {
             feed(&mut invocations, time, name, &format!(r#""requestId":"r{n}""#));
@@ -178,7 +179,7 @@ fn a_managed_instance_runs_many_invocations_at_a_time() {
 
 #[test]
 fn the_events_of_all_invocations_are_bounded_in_bytes_and_none_is_lost() {
-    let mut invocations = of_managed_instance(SpanEnd::RuntimeDone);
+    let mut invocations = new_managed_instance(SpanEnd::RuntimeDone);
     let word = "w".repeat(PlatformEvent::MAX_VALUE_BYTES);
     let part = format!(r#"{{"name":"{word}","durationMs":1}}"#);
     let parts = vec![part; PlatformEvent::MAX_SPANS].join(",");
@@ -215,7 +216,7 @@ proptest! {
             if at_report { SpanEnd::Report } else { SpanEnd::RuntimeDone },
         );
         let mut invocations =
-            if is_stream { of_stream(options) } else { of_environment(options) };
+            if is_stream { new_stream(options) } else { new_environment(options) };
         let mut spans = Vec::new();
         for (at, (kind, id, seconds)) in events.iter().enumerate() {
             let kinds = ["start", "runtimeDone", "report", "end", "initStart", "initReport", "restoreStart", "restoreReport", "x"];
