@@ -60,9 +60,7 @@ impl Read {
 }
 
 fn bytes_of(events: &[LogEvent]) -> usize {
-    let bytes_of_one =
-        |event: &LogEvent| size_of::<LogEvent>() + event.id.len() + event.message.len();
-    events.iter().map(bytes_of_one).sum()
+    events.iter().map(LogEvent::bytes).sum()
 }
 
 /// Log events that were converted together.

@@ -51,7 +51,7 @@ pub struct LogEvent {
 }
 
 impl LogEvent {
-    /// Size for [`SourceLimits::batch_bytes`]. Log events without text need memory, too.
+    /// Size for limits of memory, such as [`SourceLimits::batch_bytes`]. Log events without text need memory, too.
     pub(crate) fn bytes(&self) -> usize {
         const LEAST_BYTES: usize = size_of::<LogEvent>() + 64;
         (self.message.len() + self.id.len()).max(LEAST_BYTES)
