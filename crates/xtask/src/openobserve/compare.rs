@@ -16,7 +16,7 @@ pub(super) struct Account {
     pub(super) stored: usize,
     pub(super) equal: usize,
     /// Rows without some of their columns, and rows that are stored twice, as after concurrent requests that add columns
-    /// (openobserve.md).
+    /// (`docs/openobserve.md`).
     pub(super) raced: usize,
     pub(super) differences: Vec<String>,
 }

@@ -30,7 +30,7 @@ const WAYS: [&str; 7] =
 const GRPC: &str = "direct grpc";
 const DEMO: &str = "demo";
 
-/// One row in this many may lack columns or be stored twice, where several environments add columns at once (openobserve.md). A
+/// One row in this many may lack columns or be stored twice, where several environments add columns at once (`docs/openobserve.md`). A
 /// machine with other work stored up to 362 of the demo's 7,439 data points twice.
 const MAX_RACED: usize = 20;
 
