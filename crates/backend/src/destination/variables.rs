@@ -62,7 +62,7 @@ pub(crate) const OTEL_COMPRESSION: SettingWithDefault<Word> = Setting::choice(
 .with_default("gzip");
 pub(crate) const O2_ENDPOINT: SettingWithDefault<Url> = Setting::url(
     "O2_ENDPOINT",
-    "OpenObserve: the URL without the organization. Every other endpoint wins.",
+    "OpenObserve: the URL without the organization. `LAMBDA_OTLP_ENDPOINT` and OpenTelemetry's endpoint for all signals win.",
 )
 .with_default("https://api.openobserve.ai");
 pub(crate) const O2_ORGANIZATION: Setting<String> =
