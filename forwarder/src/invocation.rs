@@ -1,6 +1,7 @@
 //! Answers Lambda: an invocation succeeds only if every item of its event has a fate.
 
 use crate::report::{KeptIn, Report, ReportedLine, Undelivered};
+use backend::Fate;
 use lambda_runtime::{Context, Diagnostic};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -206,7 +207,7 @@ fn error_if_any(count: usize, message: &str) {
 }
 
 fn log_undelivered(part: &Undelivered) {
-    let Undelivered { destination, items, rest_was_stored, needs_operator, .. } = part;
+    let Undelivered { destination, items, fate, .. } = part;
     let signal = signal_name(part);
     let reason = full_reason(part);
     let message = match &part.kept_in {
@@ -215,16 +216,17 @@ fn log_undelivered(part: &Undelivered) {
         KeptIn::LogGroup => "not delivered, only in its log group: there is no dead-letter queue",
         KeptIn::DeadLetterQueue => "put into the dead-letter queue",
         KeptIn::Returned(_) => "not delivered, returned to Lambda",
-        KeptIn::Message | KeptIn::RetryQueue if *needs_operator => {
+        KeptIn::Message | KeptIn::RetryQueue if *fate == Fate::ParkWithAlarm => {
             "stays in the retry queue until a setting is changed"
         }
         KeptIn::Message => "stays in the retry queue",
         KeptIn::RetryQueue => "queued for retry",
     };
     let is_retried = matches!(part.kept_in, KeptIn::Message | KeptIn::RetryQueue);
-    if is_retried && !needs_operator {
+    if is_retried && *fate != Fate::ParkWithAlarm {
         tracing::warn!(destination, signal, items, reason, "{message}");
     } else {
+        let rest_was_stored = *fate == Fate::DeadLetterPartial;
         tracing::error!(destination, signal, items, reason, rest_was_stored, "{message}");
     }
 }

@@ -4,6 +4,7 @@ use crate::ledger::{Ledger, Ledgers};
 use crate::queues::QueueError;
 use crate::rules::{Effect, RuleEffects};
 use crate::source::{LogBatch, SourceError};
+use backend::Fate;
 use wire::{SignalKind, UndecodableLine};
 
 /// Limit on each list of a report, if not set otherwise. The ledger counts everything.
@@ -22,6 +23,17 @@ pub enum KeptIn {
     Returned(Option<QueueError>),
 }
 
+impl KeptIn {
+    pub(crate) fn is_returned(&self) -> bool {
+        matches!(self, Self::Returned(_))
+    }
+
+    /// Returns `true` if the queue may have taken the message although it reported an error: it may arrive twice.
+    pub(crate) fn may_be_queued(&self) -> bool {
+        matches!(self, Self::Returned(Some(error)) if error.is_ambiguous())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undelivered {
     pub destination: String,
@@ -29,11 +41,9 @@ pub struct Undelivered {
     pub signal: Option<SignalKind>,
     pub items: usize,
     pub reason: String,
+    /// What had to follow. `kept_in` says what became of it.
+    pub fate: Fate,
     pub kept_in: KeptIn,
-    /// `true` if the backend accepted the rest of the request, which a second delivery would duplicate.
-    pub rest_was_stored: bool,
-    /// `true` if an operator has to change a setting.
-    pub needs_operator: bool,
 }
 
 impl Undelivered {
@@ -44,21 +54,12 @@ impl Undelivered {
 
     /// Returns `true` if the two differ at most in their number of items.
     fn is_like(&self, other: &Self) -> bool {
-        let Self {
-            destination,
-            signal,
-            items: _,
-            reason,
-            kept_in,
-            rest_was_stored,
-            needs_operator,
-        } = self;
+        let Self { destination, signal, items: _, reason, fate, kept_in } = self;
         *destination == other.destination
             && *signal == other.signal
             && *reason == other.reason
+            && *fate == other.fate
             && *kept_in == other.kept_in
-            && *rest_was_stored == other.rest_was_stored
-            && *needs_operator == other.needs_operator
     }
 }
 
@@ -151,14 +152,10 @@ impl Report {
             KeptIn::RetryQueue => fates.parked = items,
             KeptIn::DeadLetterQueue => fates.dead_lettered = items,
             KeptIn::LogGroup => fates.dropped = items,
-            KeptIn::Message => fates.returned = items,
-            KeptIn::Returned(error) => {
-                fates.returned = items;
-                // A message that may be in the queue despite the error may arrive twice.
-                if error.as_ref().is_some_and(QueueError::is_ambiguous) {
-                    fates.ambiguous = items;
-                }
-            }
+            KeptIn::Message | KeptIn::Returned(_) => fates.returned = items,
+        }
+        if undelivered.kept_in.may_be_queued() {
+            fates.ambiguous = items;
         }
         self.ledgers.add(&undelivered.destination, fates);
         self.add_detail(undelivered);
@@ -187,9 +184,8 @@ mod tests {
                 signal: None,
                 items: 1,
                 reason: number.to_string(),
+                fate: Fate::Park,
                 kept_in: KeptIn::Returned(None),
-                rest_was_stored: false,
-                needs_operator: false,
             });
         }
         assert_eq!((report.undelivered.len(), report.ledgers.total.returned), (100, 150));

@@ -267,8 +267,12 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
         undelivered: Vec<QueuedTelemetry>,
         delay: Duration,
     ) -> usize {
+        if undelivered.is_empty() {
+            return 0;
+        }
         let deadline = self.invocation.queue_deadline;
-        let placed = enqueue(&self.forwarder.queues, undelivered, delay, deadline).await;
+        // Boxed, so that events without undelivered telemetry don't carry its state.
+        let placed = Box::pin(enqueue(&self.forwarder.queues, undelivered, delay, deadline)).await;
         self.note_placed(placed)
     }
 

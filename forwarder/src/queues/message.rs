@@ -1,7 +1,7 @@
 //! Divides queued content into messages that fit into a queue, and shortens content that does not fit.
 
 use super::encoding;
-use super::{Content, QueuedTelemetry};
+use super::{Content, QueueError, QueuedTelemetry};
 use crate::source::{LogBatch, LogEvent};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -30,6 +30,15 @@ const MAX_REASON_CHARS_BEFORE_NOTE: usize = 800;
 pub struct Message {
     pub body: String,
     pub items: usize,
+    /// What the queue answered; `None` if it said nothing about this message.
+    pub answer: Option<Result<(), QueueError>>,
+}
+
+impl Message {
+    /// A message that was not sent yet.
+    pub fn new(body: String, items: usize) -> Self {
+        Self { body, items, answer: None }
+    }
 }
 
 impl fmt::Debug for Message {
@@ -85,7 +94,7 @@ impl QueuedTelemetry {
         while let Some(queued) = waiting.pop() {
             let encoded_bytes = match encoding::encode(&queued) {
                 Ok(body) if body.len() <= max_bytes => {
-                    divided.messages.push(Message { body, items: queued.items });
+                    divided.messages.push(Message::new(body, queued.items));
                     continue;
                 }
                 Ok(body) => body.len(),
@@ -137,7 +146,7 @@ impl QueuedTelemetry {
             }
         }
         let body = encoding::encode(&shortened(Content::EMPTY)).unwrap_or_default();
-        vec![Message { body, items }]
+        vec![Message::new(body, items)]
     }
 
     fn without_content(&self) -> Self {

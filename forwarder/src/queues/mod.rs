@@ -163,8 +163,7 @@ impl QueuedTelemetry {
             items: self.items,
             reason: self.reason.clone(),
             kept_in: if self.is_in_log_group { KeptIn::LogGroup } else { KeptIn::Returned(None) },
-            rest_was_stored: self.fate == Fate::DeadLetterPartial,
-            needs_operator: self.fate == Fate::ParkWithAlarm,
+            fate: self.fate,
         }
     }
 
@@ -223,13 +222,14 @@ fn unix_nano(timestamp_ms: i64) -> Option<u64> {
 }
 
 pub trait Queue: Send + Sync {
-    /// Sends messages, hidden for `delay` (at most 15 minutes), before `deadline`. Returns one result for each message, in order.
+    /// Sends messages, hidden for `delay` (at most 15 minutes), before `deadline`, and notes in each message what the queue
+    /// answered. A message without an answer counts as refused.
     fn send(
         &self,
-        messages: Vec<Message>,
+        messages: Vec<&mut Message>,
         delay: Duration,
         deadline: Instant,
-    ) -> impl Future<Output = Vec<Result<(), QueueError>>> + Send;
+    ) -> impl Future<Output = ()> + Send;
 
     /// Hides a received message for `delay` (at most 12 hours after the receipt) in place of the queue's visibility timeout.
     fn postpone(
@@ -241,14 +241,12 @@ pub trait Queue: Send + Sync {
 }
 
 impl Queue for SqsQueue {
-    async fn send(
-        &self,
-        messages: Vec<Message>,
-        delay: Duration,
-        deadline: Instant,
-    ) -> Vec<Result<(), QueueError>> {
+    async fn send(&self, messages: Vec<&mut Message>, delay: Duration, deadline: Instant) {
         let bodies: Vec<&str> = messages.iter().map(|message| message.body.as_str()).collect();
-        self.send_messages(&bodies, delay, deadline).await
+        let answers = self.send_messages(&bodies, delay, deadline).await;
+        for (message, answer) in messages.into_iter().zip(answers) {
+            message.answer = Some(answer);
+        }
     }
 
     async fn postpone(

@@ -1,7 +1,8 @@
 //! Puts undelivered telemetry into the retry queue or the dead-letter queue. What the queue does not accept is returned to Lambda.
 
-use crate::queues::{MAX_MESSAGE_BYTES, Queue, QueuedTelemetry};
+use crate::queues::{MAX_MESSAGE_BYTES, Message, Queue, QueuedTelemetry};
 use crate::report::{KeptIn, Undelivered};
+use backend::Fate;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -37,7 +38,7 @@ pub(crate) async fn enqueue<Q: Queue>(
     retried.into_iter().chain(dead_lettered)
 }
 
-/// Puts telemetry into one queue, and returns it with its place. A message without an answer counts as refused.
+/// Puts telemetry into one queue, and returns it with its place.
 async fn put<Q: Queue>(
     queue: Option<&Q>,
     undelivered: Vec<QueuedTelemetry>,
@@ -48,61 +49,55 @@ async fn put<Q: Queue>(
     let Some(queue) = queue else {
         return undelivered.iter().map(QueuedTelemetry::described).collect();
     };
-    let mut messages = Vec::new();
-    let mut divided = Vec::new();
-    for queued in undelivered {
-        let whole = queued.described();
-        let own = queued.into_messages(MAX_MESSAGE_BYTES);
-        let items = own.iter().map(|message| message.items).collect();
-        divided.push(DividedTelemetry { whole, items });
-        messages.extend(own);
+    let mut parts: Vec<DividedPart> = undelivered.into_iter().map(DividedPart::new).collect();
+    let messages: Vec<&mut Message> =
+        parts.iter_mut().flat_map(|part| &mut part.messages).collect();
+    if !messages.is_empty() {
+        queue.send(messages, delay, deadline).await;
     }
-    if messages.is_empty() {
-        return Vec::new();
-    }
-    let mut sent = queue.send(messages, delay, deadline).await.into_iter();
-    let mut next_place = || match sent.next() {
-        Some(Ok(())) => if_accepted.clone(),
-        Some(Err(error)) => KeptIn::Returned(Some(error)),
-        None => KeptIn::Returned(None),
-    };
-    let place = |DividedTelemetry { whole, items }: DividedTelemetry| {
-        let places: Vec<KeptIn> = items.iter().map(|_| next_place()).collect();
-        if whole.rest_was_stored {
-            vec![placed_together(whole, &places)]
-        } else {
-            let one = |(items, kept_in)| Undelivered { items, kept_in, ..whole.clone() };
-            items.into_iter().zip(places).map(one).collect()
-        }
-    };
-    divided.into_iter().flat_map(place).collect()
+    parts.into_iter().flat_map(|part| part.into_undelivered(&if_accepted)).collect()
 }
 
-/// Telemetry that was divided into messages.
-struct DividedTelemetry {
+/// A part of the telemetry with the messages that carry it.
+struct DividedPart {
     whole: Undelivered,
-    /// The number of items of each message.
-    items: Vec<usize>,
+    messages: Vec<Message>,
 }
 
-/// The place of telemetry of which the destination stored a part. Nobody knows which message has the rest, so that all come again
-/// if one is refused.
-fn placed_together(whole: Undelivered, places: &[KeptIn]) -> Undelivered {
-    let is_refused = |place: &&KeptIn| matches!(place, KeptIn::Returned(_));
-    let may_be_in_queue =
-        |place: &&KeptIn| matches!(place, KeptIn::Returned(Some(error)) if error.is_ambiguous());
-    let ambiguous = places.iter().find(may_be_in_queue);
-    let refused = places.iter().find(is_refused);
-    let kept_in = ambiguous.or(refused).or(places.first()).cloned();
-    Undelivered { kept_in: kept_in.unwrap_or_else(|| whole.kept_in.clone()), ..whole }
+impl DividedPart {
+    fn new(queued: QueuedTelemetry) -> Self {
+        Self { whole: queued.described(), messages: queued.into_messages(MAX_MESSAGE_BYTES) }
+    }
+
+    /// Returns the items of each message with their place. A message without an answer counts as refused.
+    fn into_undelivered(self, if_accepted: &KeptIn) -> Vec<Undelivered> {
+        let Self { whole, messages } = self;
+        let of_message = |Message { items, answer, .. }: Message| {
+            let kept_in = match answer {
+                Some(Ok(())) => if_accepted.clone(),
+                Some(Err(error)) => KeptIn::Returned(Some(error)),
+                None => KeptIn::Returned(None),
+            };
+            Undelivered { items, kept_in, ..whole.clone() }
+        };
+        let placed: Vec<Undelivered> = messages.into_iter().map(of_message).collect();
+        if whole.fate != Fate::DeadLetterPartial {
+            return placed;
+        }
+        // The destination stored a part of it, and nobody knows which message has the rest: all come again if one is refused.
+        let places = || placed.iter().map(|part| &part.kept_in);
+        let queued_perhaps = places().find(|place| place.may_be_queued());
+        let refused = places().find(|place| place.is_returned());
+        let kept_in = queued_perhaps.or(refused).or(places().next()).cloned();
+        vec![Undelivered { kept_in: kept_in.unwrap_or(KeptIn::Returned(None)), ..whole }]
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queues::{Content, Message, QueueError};
+    use crate::queues::{Content, QueueError};
     use crate::source::LogEventRange;
-    use backend::Fate;
     use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
     use opentelemetry_proto::tonic::logs::v1::LogRecord;
     use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -112,15 +107,12 @@ mod tests {
     struct Refuses(usize);
 
     impl Queue for Refuses {
-        async fn send(
-            &self,
-            messages: Vec<Message>,
-            _: Duration,
-            _: Instant,
-        ) -> Vec<Result<(), QueueError>> {
-            let refused = || Err(QueueError::refused("refused"));
-            let answer = |(number, _)| if number == self.0 { refused() } else { Ok(()) };
-            messages.into_iter().enumerate().map(answer).collect()
+        async fn send(&self, messages: Vec<&mut Message>, _: Duration, _: Instant) {
+            for (number, message) in messages.into_iter().enumerate() {
+                let is_refused = number == self.0;
+                message.answer =
+                    Some(if is_refused { Err(QueueError::refused("refused")) } else { Ok(()) });
+            }
         }
 
         async fn postpone(&self, _: &str, _: Duration, _: Instant) -> Result<(), QueueError> {

@@ -35,22 +35,24 @@ fn batch_of(bodies: &[String]) -> usize {
     fits.count().max(1)
 }
 
+/// Notes the answers in their messages, of which the last ones may have none.
+fn note(messages: Vec<&mut Message>, answers: Vec<Result<(), QueueError>>) {
+    for (message, answer) in messages.into_iter().zip(answers) {
+        message.answer = Some(answer);
+    }
+}
+
 impl Queue for MemoryQueue {
-    async fn send(
-        &self,
-        messages: Vec<Message>,
-        delay: Duration,
-        deadline: Instant,
-    ) -> Vec<Result<(), QueueError>> {
-        let bodies: Vec<String> = messages.into_iter().map(|message| message.body).collect();
-        let mut results = Vec::new();
-        let mut rest = bodies.as_slice();
+    async fn send(&self, messages: Vec<&mut Message>, delay: Duration, deadline: Instant) {
+        let mut rest = messages;
         while !rest.is_empty() {
-            let (batch, others) = rest.split_at(batch_of(rest));
-            rest = others;
+            let bodies: Vec<String> = rest.iter().map(|message| message.body.clone()).collect();
+            let others = rest.split_off(batch_of(&bodies));
+            let batch = bodies.get(..rest.len()).unwrap_or_default();
+            let messages = std::mem::replace(&mut rest, others);
             let all = |error| vec![Err(error); batch.len()];
             if Instant::now() >= deadline {
-                results.extend(all(late()));
+                note(messages, all(late()));
                 continue;
             }
             let sent = match &self.network {
@@ -70,13 +72,11 @@ impl Queue for MemoryQueue {
                 BatchResult::NoAnswer | BatchResult::Hangs => all(no_answer()),
             };
             let is_short = answers.len() < batch.len();
-            results.extend(answers);
-            // Results have no names: a later one would count for a message without an answer.
+            note(messages, answers);
             if is_short {
                 break;
             }
         }
-        results
     }
 
     async fn postpone(

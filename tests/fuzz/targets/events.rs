@@ -44,18 +44,13 @@ pub fn check(request: &Request) {
 struct Readable;
 
 impl Queue for Readable {
-    async fn send(
-        &self,
-        messages: Vec<Message>,
-        _: Duration,
-        _: Instant,
-    ) -> Vec<Result<(), QueueError>> {
-        for message in &messages {
+    async fn send(&self, messages: Vec<&mut Message>, _: Duration, _: Instant) {
+        for message in messages {
             let parked = QueuedTelemetry::from_body(&message.body).expect("a message of ours");
             assert_eq!(parked.items, message.items);
             assert!(message.body.len() <= MAX_MESSAGE_BYTES);
+            message.answer = Some(Ok(()));
         }
-        messages.iter().map(|_| Ok(())).collect()
     }
 
     async fn postpone(&self, _: &str, _: Duration, _: Instant) -> Result<(), QueueError> {

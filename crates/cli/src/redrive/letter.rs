@@ -127,7 +127,7 @@ impl Letter {
                 divide(QueuedTelemetry { first_seen_unix_nano: now_unix_nano, ..*queued })
             }
             LetterContent::Event { text, .. } if text.len() <= MAX_MESSAGE_BYTES => {
-                Ok(vec![Message { body: text.into(), items: 1 }])
+                Ok(vec![Message::new(text.into(), 1)])
             }
             LetterContent::Event { event, .. } => split_event(&event, &self.reason, now_unix_nano),
         }

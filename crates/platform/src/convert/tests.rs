@@ -365,12 +365,16 @@ fn a_root_span_that_ended_well_outweighs_text_that_a_later_chunk_has() {
         let with_spans = |made: Converter| if has_spans { made.with_spans(false) } else { made };
         let mut converter = with_spans(converter());
         let (first, second) = lines.split_at(cut);
-        first.iter().for_each(|line| converter.convert_log_event(&event(line)));
+        for line in first {
+            converter.convert_log_event(&event(line));
+        }
         converter.note_span_statement(ID, FunctionStatement::SpanSucceeded(RootWriter::Layer));
         assert_eq!(converter.failures().len(), 0, "{cut}, {has_spans}");
         let state = converter.finish().state;
         let mut converter = with_spans(self::converter().with_state(state));
-        second.iter().for_each(|line| converter.convert_log_event(&event(line)));
+        for line in second {
+            converter.convert_log_event(&event(line));
+        }
         assert_eq!(converter.failures().len(), 0, "{cut}, {has_spans}");
     }
 }

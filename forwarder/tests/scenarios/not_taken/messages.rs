@@ -84,7 +84,7 @@ async fn a_backend_that_takes_nothing_gets_few_requests_and_no_record_is_blamed(
                 let report = stack.redrive().await;
                 assert_eq!(report.ledger().returned, records);
                 assert!(report.requests_sent <= max_requests, "{}", report.requests_sent);
-                assert!(report.undelivered.iter().all(|part| !part.needs_operator));
+                assert!(report.undelivered.iter().all(|part| part.fate != Fate::ParkWithAlarm));
             }
             assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));
         }
@@ -193,7 +193,10 @@ async fn the_remainder_of_a_message_keeps_its_alarm() {
     assert_eq!(stack.retry.next_visible_in(), Some(Duration::from_mins(15)), "SQS allows no more");
     let [rest] = &report.undelivered[..] else { panic!("{:?}", report.undelivered) };
     assert_eq!(rest.signal, Some(SignalKind::Logs));
-    assert_eq!((&rest.kept_in, rest.items, rest.needs_operator), (&KeptIn::RetryQueue, 1, true));
+    assert_eq!(
+        (&rest.kept_in, rest.items, rest.fate),
+        (&KeptIn::RetryQueue, 1, Fate::ParkWithAlarm)
+    );
     assert_eq!((report.ledger().accepted, report.ledger().ambiguous), (1, 0));
     let message = QueuedTelemetry::from_body(&stack.retry.bodies()[0]).unwrap();
     assert!(message.reason.contains("403"), "{}", message.reason);
