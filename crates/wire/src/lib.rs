@@ -69,7 +69,10 @@ pub mod view;
 pub use base64::{decode as decode_base64, push as push_base64};
 pub use depth::Depth;
 pub use line::{COMPACT_MARKER, Envelope, LineEncoder, LineLimits, MARKER, Written};
-pub use request::{Limits, Malformed, Request, Shortened, TRUNCATED, merge, shortened_text};
+pub use request::{
+    Halve, Limits, MAX_REPEATED_BYTES, Malformed, Pieces, Request, Shortened, TRUNCATED, merge,
+    shortened_text,
+};
 pub use root_line::RootLine;
 pub use signal::SignalKind;
 pub use stored_key::{stored_byte, stored_key, stored_stream};

@@ -15,6 +15,7 @@
 //! A queued request, which needs no conversion, goes from `sources` to [`redrive`](crate::queues::redrive::redrive).
 
 mod outbox;
+mod pieces;
 mod reading;
 mod router;
 mod sources;
@@ -28,9 +29,10 @@ use crate::ledger::Ledger;
 use crate::queues::put::Queues;
 use crate::queues::{Queue, SqsQueue};
 use crate::report::{MAX_DETAILS, Report};
-use crate::rules::{Growth, OriginRules, RuleSet, RuledRequests, SeenTraces};
+use crate::rules::{OriginRules, RuleSet, RuledRequests, SeenTraces};
 use crate::source::{Event, EventData, LogBatch, LogEventRange, SourceError, SourceLimits};
 use backend::{Sanitized, sanitize};
+use pieces::RequestPieces;
 use platform::RecentInvocations;
 use reading::{Chunk, EventPart, Read, Reading, Reads};
 use router::Routing;
@@ -40,7 +42,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{Request, SignalKind};
+use wire::Request;
 
 pub(crate) use outbox::Outbox;
 
@@ -381,74 +383,6 @@ impl Options {
             kept_bytes: 8 * 1024 * 1024,
             max_details: MAX_DETAILS,
         }
-    }
-}
-
-/// An exponential data point becomes a histogram of about sixty buckets.
-const POINT_GROWTH: usize = 1100;
-
-/// Limit on the bytes of resources and scopes repeated by cutting. Only crafted requests reach it; the rest then stays in one
-/// piece.
-const MAX_REPEATED_BYTES: usize = 8 << 20;
-
-/// The requests of a chunk in pieces, so that rules and adaptation need little memory.
-struct RequestPieces {
-    rest: VecDeque<Request>,
-    growth: Growth,
-    max_bytes: usize,
-    repeated_bytes: usize,
-}
-
-impl RequestPieces {
-    /// Creates pieces of about `max_bytes` after each item has grown.
-    fn new(requests: Vec<Request>, growth: Growth, max_bytes: usize) -> Self {
-        Self { rest: requests.into(), growth, max_bytes, repeated_bytes: 0 }
-    }
-
-    /// The estimated size of a request after rules and adaptation.
-    fn estimate(&self, request: &Request) -> usize {
-        let Growth { item_bytes, may_double } = self.growth;
-        let by_adaptation = if request.kind() == SignalKind::Metrics { POINT_GROWTH } else { 0 };
-        let growth_per_item = item_bytes.saturating_add(by_adaptation);
-        let bytes = request.bytes().len() * if may_double { 2 } else { 1 };
-        bytes.saturating_add(request.items().saturating_mul(growth_per_item))
-    }
-
-    /// Halves a request until it fits into a piece.
-    fn cut_to_fit(&mut self, mut request: Request) -> Request {
-        while request.items() > 1
-            && self.estimate(&request) > self.max_bytes
-            && self.repeated_bytes < MAX_REPEATED_BYTES
-        {
-            let bytes = request.bytes().len();
-            let half = request.items() / 2;
-            let (first, second) = request.split_at(half);
-            let bytes_of_both = first.bytes().len() + second.bytes().len();
-            self.repeated_bytes += bytes_of_both.saturating_sub(bytes);
-            self.rest.push_front(second);
-            request = first;
-        }
-        request
-    }
-}
-
-impl Iterator for RequestPieces {
-    type Item = Vec<Request>;
-
-    fn next(&mut self) -> Option<Vec<Request>> {
-        let mut piece = Vec::new();
-        let mut bytes = 0_usize;
-        while let Some(request) = self.rest.pop_front() {
-            let request = self.cut_to_fit(request);
-            let estimate = self.estimate(&request);
-            if !piece.is_empty() && bytes.saturating_add(estimate) > self.max_bytes {
-                self.rest.push_front(request);
-                break;
-            }
-            bytes = bytes.saturating_add(estimate);
-            piece.push(request);
-        }
-        (!piece.is_empty()).then_some(piece)
     }
 }
 

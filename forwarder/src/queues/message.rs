@@ -6,15 +6,11 @@ use crate::source::{LogBatch, LogEvent};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use wire::ids::to_hex;
-use wire::shortened_text;
+use wire::{Pieces, shortened_text};
 
 /// Size limit of a message. SQS accepts 1 MiB (Amazon SQS Developer Guide, "Message quotas"); the difference leaves room for a
 /// wrapper.
 pub const MAX_MESSAGE_BYTES: usize = 900 * 1024;
-
-/// Each division repeats the resource, scope and metric of the items around it. All divisions of a request may repeat this many
-/// times its size.
-const MAX_GROWTH: usize = 4;
 
 /// A log event's texts and unreadable bytes are shortened to the first of these lengths that makes them fit. The fourth one fits
 /// unless JSON escapes lengthen it.
@@ -88,10 +84,8 @@ impl QueuedTelemetry {
 
     fn divide(self, max_bytes: usize) -> MessageParts {
         let mut divided = MessageParts::default();
-        // Bytes that further divisions may repeat.
-        let mut spare_bytes = MAX_GROWTH.saturating_mul(self.content.bytes());
-        let mut waiting = vec![self];
-        while let Some(queued) = waiting.pop() {
+        let mut pieces = Pieces::new(vec![self]);
+        while let Some(queued) = pieces.take_next() {
             let encoded_bytes = match encoding::encode(&queued) {
                 Ok(body) if body.len() <= max_bytes => {
                     divided.messages.push(Message::new(body, queued.items));
@@ -101,18 +95,9 @@ impl QueuedTelemetry {
                 Err(too_large) => too_large.inflated_bytes,
             };
             // Dividing the content does not help if the fields around it are too large.
-            let can_be_divided = queued.units() > 1
-                && spare_bytes > 0
-                && encoding::frame_bytes(&queued) <= max_bytes / 2;
-            if can_be_divided {
-                let whole_bytes = queued.content.bytes();
-                let half = queued.units().div_ceil(2);
-                let (first, second) = queued.split_at(half);
-                let bytes_of_both = first.content.bytes() + second.content.bytes();
-                let repeated_bytes = bytes_of_both.saturating_sub(whole_bytes);
-                spare_bytes = spare_bytes.saturating_sub(repeated_bytes);
-                waiting.extend([second, first]);
-            } else {
+            let may_help = encoding::frame_bytes(&queued) <= max_bytes / 2;
+            let kept_whole = if may_help { pieces.halve(queued).err() } else { Some(queued) };
+            if let Some(queued) = kept_whole {
                 let queued = Box::new(queued);
                 divided.too_large.push(TooLargeForQueue { queued, encoded_bytes, max_bytes });
             }

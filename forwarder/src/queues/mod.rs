@@ -16,7 +16,7 @@ use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
-use wire::Request;
+use wire::{Halve, Request};
 
 pub use aws::{QueueError, SqsQueue};
 pub use message::{MAX_MESSAGE_BYTES, Message};
@@ -185,9 +185,11 @@ impl QueuedTelemetry {
             None => self,
         }
     }
+}
 
+impl Halve for QueuedTelemetry {
     /// Number of items or log events, which can be sent separately.
-    fn units(&self) -> usize {
+    fn items(&self) -> usize {
         match &self.content {
             Content::Request(request) => request.items(),
             Content::Events(batch) => batch.events.len(),
@@ -195,21 +197,26 @@ impl QueuedTelemetry {
         }
     }
 
-    /// Splits off the first `units`. The `items` of both parts add up.
-    fn split_at(mut self, units: usize) -> (Self, Self) {
+    fn bytes(&self) -> usize {
+        self.content.bytes()
+    }
+
+    /// The `items` of both halves add up.
+    fn into_halves(mut self) -> (Self, Self) {
+        let half = Halve::items(&self).div_ceil(2);
         let (content, rest_of_content) = match self.content.take() {
             Content::Request(request) => {
-                let (first, second) = request.split_at(units);
+                let (first, second) = request.split_at(half);
                 (Content::Request(first), Content::Request(second))
             }
             Content::Events(mut first) => {
-                let events = first.events.split_off(units.min(first.events.len()));
+                let events = first.events.split_off(half);
                 let second = LogBatch { events, ..first.without_events() };
                 (Content::Events(first), Content::Events(second))
             }
             whole @ Content::Raw(_) => (whole, Content::EMPTY),
         };
-        let items = self.items.min(units);
+        let items = self.items.min(half);
         let rest_items = self.items - items;
         let rest = Self { content: rest_of_content, items: rest_items, ..self.clone() };
         let first = Self { content, items, ..self };

@@ -11,7 +11,7 @@ use crate::mask::Mask;
 use settings::{Backoff, Jitter};
 use std::collections::VecDeque;
 use std::time::Duration;
-use wire::{Request, SignalKind};
+use wire::{Halve as _, Request, SignalKind};
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(4));
 /// Time limit of one delivery, including all retries.
@@ -483,7 +483,7 @@ impl Attempts<'_> {
             return self.note_undelivered(part.request, items, reason, Fate::Park);
         }
         self.pieces += 2;
-        let (first, second) = part.request.clone().split_at(items / 2);
+        let (first, second) = part.request.clone().into_halves();
         for request in [second, first] {
             if let Some(half) = part.piece(request) {
                 self.waiting.push_front(half);

@@ -11,17 +11,13 @@ use std::collections::{HashMap, HashSet};
 use wire::field::log_record;
 use wire::protobuf::messages;
 use wire::view::{self, Item, ItemKind, data_points, key_and_value, map_entries, metric_name};
-use wire::{Request, SignalKind};
+use wire::{MAX_REPEATED_BYTES, Request, SignalKind};
 
 /// A request with few keys has far fewer columns than this (`Survey::has_few_keys`).
 const FEW_KEYS_ARE_BELOW: usize = 700;
 
 /// An attribute with a column of its own takes more bytes than this, so a small request cannot have too many columns.
 const LEAST_ATTRIBUTE_BYTES: usize = 4;
-
-/// Maximum number of bytes of resources, scopes and metric names that splitting may repeat; the rest then stays one request. Only
-/// adversarial requests with large resources and hundreds of attributes an item reach it.
-const MAX_REPEATED_BYTES: usize = 16 << 20;
 
 /// Splits a request, in order, into the fewest pieces with at most `max_columns` distinct columns of one stream.
 ///

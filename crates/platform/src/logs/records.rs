@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use wire::field::{any_value, container, key_value, log_record, request, scope, scope_container};
 use wire::protobuf::{Field, Writer, fields};
 use wire::view::{key_and_value, text};
-use wire::{Request, SignalKind};
+use wire::{MAX_REPEATED_BYTES, Request, SignalKind};
 
 use crate::attributes::PlainValue;
 use crate::invocations::{Invocations, SeenIds, TraceId};
@@ -63,10 +63,6 @@ struct RecordIds {
     at: usize,
     ids: SeenIds,
 }
-
-/// Maximum number of bytes that records of a scope may repeat from other lines: without a limit the records of short lines could
-/// become many times as long.
-const MAX_REPEATED_BYTES: usize = 8 * 1024 * 1024;
 
 impl Records {
     /// Size of the records, and of the ids that they may still get.

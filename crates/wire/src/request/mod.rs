@@ -7,6 +7,7 @@ mod check;
 #[cfg(feature = "decode")]
 mod invocation_spans;
 mod merge;
+mod pieces;
 #[cfg(feature = "decode")]
 mod reserved;
 pub(crate) mod split;
@@ -19,6 +20,7 @@ pub use invocation_spans::{
     FUNCTION_SCOPES, LIBRARY_SCOPE, PLATFORM_SCOPE, RootWriter, SpanError, SpanIds,
 };
 pub use merge::merge;
+pub use pieces::{Halve, MAX_REPEATED_BYTES, Pieces};
 pub use truncate::{Shortened, TRUNCATED, shortened_text};
 
 use crate::field::{container, request, span};
