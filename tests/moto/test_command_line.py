@@ -104,7 +104,7 @@ def test_redrive_refuses_swapped_queues_and_finds_those_of_a_stack(aws):
     assert (len(bodies(aws, retry)), len(bodies(aws, dead))) == (2, 0)
     assert MISSING in aws.refuses("redrive", "--stack", "none")
     deleted = aws.refuses("unsubscribe", "--stack", "none", "--yes")
-    assert "name the forwarder in place of --stack: --destination ARN" in deleted
+    assert "use --destination ARN instead of --stack" in deleted
 
 
 def test_replay_sends_all_items_of_a_log_group(aws, backend, now_ms):

@@ -347,7 +347,7 @@ def test_the_plan_shows_rows_and_texts_for_templates(account):
         "change  shop-cart     python3.13  x86_64  layers insights:1 -> insights:1, telemetry-x86_64:1, telemetry-python313:1; "
         "sets AWS_LAMBDA_EXEC_WRAPPER; keeps OTEL_SERVICE_NAME"
     )
-    assert rows[1].startswith("refuse  shop-image    -           x86_64  a container image takes no layers: ")
+    assert rows[1].startswith("refuse  shop-image    -           x86_64  a container image has no layers: ")
     assert rows[3] == "3 functions: 1 change, 2 refuse"
     layers = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:{STACK}"
     assert f"  python3.13 arm64: {layers}-arm64:1 {layers}-python313:1" in rows

@@ -173,8 +173,8 @@ def test_the_stacks_creation_subscribes_each_eligible_log_group(stand, answers):
     sums = request(answers, FIRST, "Create")
     # 250 have the tag; three of them cannot be subscribed. The forwarder's own is the 501st.
     notable = (
-        "a filter of others: 1 (/aws/lambda/f-002); class without subscription filters: 1 (/aws/lambda/f-000); "
-        "two filters of others: 1 (/aws/lambda/f-004)"
+        "another system's filter: 1 (/aws/lambda/f-002); class without subscription filters: 1 (/aws/lambda/f-000); "
+        "two filters of other systems: 1 (/aws/lambda/f-004)"
     )
     has(sums, added=247, log_groups=501, notable=notable)
     calls(describe_log_groups=11, list_tags_for_resource=499, describe_subscription_filters=499, put_subscription_filter=247)
@@ -271,7 +271,7 @@ def test_the_destination_is_checked_before_the_first_log_group(stand):
     for arn, said in [
         (function_arn("none"), f"there is no function {function_arn('none')} in region {REGION}, account {ACCOUNT}"),
         (function_arn("forwarder").replace(REGION, "us-east-1"), "use --region us-east-1"),
-        (function_arn("forwarder").replace(ACCOUNT, "999999999999"), f"and these credentials are of account {ACCOUNT}"),
+        (function_arn("forwarder").replace(ACCOUNT, "999999999999"), f"but these credentials belong to account {ACCOUNT}"),
         (function_arn("audit"), f"`aws lambda add-permission --function-name {function_arn('audit')} --statement-id logs"),
     ]:
         assert said in stand.refuses("subscribe", "--destination", arn, *include)

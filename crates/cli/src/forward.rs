@@ -119,9 +119,7 @@ pub(crate) async fn one_destination(
     let destinations = vec![forwarder::default_destination(config, exporter)];
     let rules = read_rules(config, &aws).await.map_err(anyhow::Error::msg)?;
     if !rules.destinations().is_empty() {
-        eprintln!(
-            "lambda-otlp: routes to destinations of the rules are ignored: everything goes to one endpoint"
-        );
+        eprintln!("lambda-otlp: the rules' routes are ignored: everything goes to one endpoint");
     }
     let mut forwarder =
         Forwarder::new(destinations.clone(), Queues::default(), log_events::options(config));

@@ -26,7 +26,7 @@ fn open(file: &str, progress: &Tally) -> io::Result<Input> {
     if file == "-" {
         if io::stdin().is_terminal() {
             eprintln!(
-                "waiting for lines on standard input; Ctrl-D ends; arguments name files instead, see --help"
+                "waiting for lines on standard input, Ctrl-D ends; to read files, name them as arguments"
             );
         }
         return Ok(Box::new(BufReader::new(io::stdin())));

@@ -182,22 +182,22 @@ fn kinesis_stream(reader: &mut Reader<'_>) -> Option<KinesisStream> {
         |service: &str, text: &str| Arn::parse(text).is_some_and(|arn| arn.service == service);
     if arn.as_deref().is_some_and(|arn| !is_of("kinesis", arn)) {
         let form = "arn:aws:kinesis:{region}:{account}:stream/{name}";
-        reader.mistake(KINESIS_STREAM, format!("not such an ARN: expected {form}"));
+        reader.mistake(KINESIS_STREAM, format!("not the ARN of a stream: expected {form}"));
     }
     if role.as_deref().is_some_and(|role| !is_of("iam", role)) {
         let form = "arn:aws:iam::{account}:role/{name}";
-        reader.mistake(KINESIS_ROLE, format!("not such an ARN: expected {form}"));
+        reader.mistake(KINESIS_ROLE, format!("not the ARN of a role: expected {form}"));
     }
     match (arn, role) {
         (Some(arn), Some(role)) => Some(KinesisStream { arn, role }),
         (None, None) => None,
         (Some(_), None) => {
-            let problem = format!("not set, though {KINESIS_STREAM} is: both or none");
+            let problem = format!("not set, though {KINESIS_STREAM} is: set both or neither");
             reader.mistake(KINESIS_ROLE, problem);
             None
         }
         (None, Some(_)) => {
-            let problem = format!("not set, though {KINESIS_ROLE} is: both or none");
+            let problem = format!("not set, though {KINESIS_ROLE} is: set both or neither");
             reader.mistake(KINESIS_STREAM, problem);
             None
         }

@@ -134,10 +134,10 @@ impl Action {
 pub enum DecisionReason {
     #[error("{0}")]
     Unselected(Unselected),
-    #[error("its class {0} takes no subscription filters")]
+    #[error("its class {0} allows no subscription filters")]
     Class(String),
     /// Two filters of other owners.
-    #[error("has its two filters already ({0}): remove one")]
+    #[error("already has two filters ({0}): remove one")]
     Full(String),
     #[error(
         "has another product's filter ({0}); `lambda-otlp subscribe --beside-others --yes` adds ours"
@@ -152,7 +152,7 @@ pub enum DecisionReason {
     )]
     Twice(String),
     /// A filter with our name leads to this destination, and ours would replace it.
-    #[error("a filter with the name of ours leads to {0}: rename or remove it")]
+    #[error("a filter with our name leads to {0}: rename or remove it")]
     NameTaken(String),
 }
 
@@ -167,8 +167,8 @@ impl DecisionReason {
         match self {
             Self::Unselected(_) => "not selected",
             Self::Class(_) => "class without subscription filters",
-            Self::Full(_) => "two filters of others",
-            Self::Foreign(_) => "a filter of others",
+            Self::Full(_) => "two filters of other systems",
+            Self::Foreign(_) => "another system's filter",
             Self::LeadsHere(_) => "subscribed by another filter",
             Self::Twice(_) => "subscribed twice",
             Self::NameTaken(_) => "name taken",
@@ -226,7 +226,7 @@ impl<'f> PresentFilters<'f> {
     }
 }
 
-/// Returns the class of a log group if it takes no subscription filters. A log group never changes its class, and `None`, an
+/// Returns the class of a log group if it allows no subscription filters. A log group never changes its class, and `None`, an
 /// unstated one, is `STANDARD` (CloudWatch Logs User Guide, "Log classes").
 pub(crate) fn class_without_filters(class: Option<&str>) -> Option<&str> {
     class.filter(|class| *class != "STANDARD")
@@ -353,13 +353,13 @@ mod tests {
             ("lambda-otlp/fwd>here~other", "update, pattern other before"),
             ("lambda-otlp/fwd>live", "update"),
             ("lambda-otlp/fwd>here audit>else", "keep"),
-            ("audit>else", "skip: a filter of others"),
-            ("audit>else audit2>else", "skip: two filters of others"),
+            ("audit>else", "skip: another system's filter"),
+            ("audit>else audit2>else", "skip: two filters of other systems"),
             ("by-hand>here", "skip: subscribed by another filter"),
             ("by-hand>live", "skip: subscribed by another filter"),
             ("lambda-otlp/fwd>here by-hand>here", "keep: subscribed twice"),
             ("lambda-otlp/fwd>else", "skip: name taken"),
-            ("lambda-otlp/dev>else", "skip: a filter of others"),
+            ("lambda-otlp/dev>else", "skip: another system's filter"),
             // Of a former forwarder.
             ("lambda-otlp/old>old", "update, deletes lambda-otlp/old"),
             ("lambda-otlp/old>old~other", "update, deletes lambda-otlp/old, pattern other before"),
@@ -370,13 +370,18 @@ mod tests {
                 "remove: subscribed by another filter, deletes lambda-otlp/old",
             ),
             // One with the former forwarder's name, and another owner's.
-            ("lambda-otlp/old>else", "skip: a filter of others"),
+            ("lambda-otlp/old>else", "skip: another system's filter"),
         ] {
             check(&wanted(false), Ok(()), has, expected);
         }
         let beside_others = wanted(true);
         check(&beside_others, Ok(()), "audit>else", "add");
-        check(&beside_others, Ok(()), "audit>else audit2>else", "skip: two filters of others");
+        check(
+            &beside_others,
+            Ok(()),
+            "audit>else audit2>else",
+            "skip: two filters of other systems",
+        );
         check(&beside_others, Ok(()), "lambda-otlp/fwd>else", "skip: name taken");
     }
 
@@ -398,7 +403,7 @@ mod tests {
                 Collect::Spilled.pattern(),
             ),
             // Of another owner.
-            (&keeping, of("audit", ELSEWHERE), "skip: a filter of others", "p"),
+            (&keeping, of("audit", ELSEWHERE), "skip: another system's filter", "p"),
             (
                 &wanted(false),
                 of("lambda-otlp/fwd", HERE),

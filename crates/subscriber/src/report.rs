@@ -85,7 +85,7 @@ impl SweepReport {
         self.not_listed.is_some() || (self.failed_count() > 0 && !is_any_done)
     }
 
-    /// `two filters of others: 2 (/a, /b); …`: requested log groups without exactly one subscription; empty if there are none.
+    /// `two filters of other systems: 2 (/a, /b); …`: requested log groups without exactly one subscription; empty if there are none.
     pub fn notable_text(&self) -> String {
         let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for entry in &self.entries {
@@ -205,7 +205,7 @@ mod tests {
         entries.push(entry("/c", Action::Skip, Some(excluded), LogGroupFate::Done));
         entries.push(entry("/d", Action::Skip, None, LogGroupFate::NotReached));
         let report = SweepReport { entries, ..SweepReport::default() };
-        assert_eq!(report.notable_text(), "two filters of others: 6 (1, 2, 3, 4, 5, …)");
+        assert_eq!(report.notable_text(), "two filters of other systems: 6 (1, 2, 3, 4, 5, …)");
         assert_eq!((report.count(Action::Add), report.count(Action::Skip)), (1, 7));
         assert_eq!(
             (report.failed_count(), report.not_reached_count(), report.first_error()),

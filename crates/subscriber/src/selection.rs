@@ -116,7 +116,7 @@ impl Selection {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSelection {
     #[error(
-        "{pattern:?} holds {character:?}, which no log group's name has: expected names as in /aws/lambda/*, separated by commas"
+        "{pattern:?} holds {character:?}, which no log group's name has: expected names such as /aws/lambda/*, separated by commas"
     )]
     Pattern { pattern: String, character: char },
     #[error("{0:?} has no key: expected KEY=VALUE, separated by commas")]

@@ -202,7 +202,7 @@ impl Sweep<'_> {
                 let again = self.logs.put_subscription_filter(group, filter, deadline).await;
                 if let Err(error) = again {
                     let name = filter.name.as_str();
-                    tracing::error!(group, name, %error, "cannot put a deleted filter again");
+                    tracing::error!(group, name, %error, "cannot restore a deleted filter");
                 }
             }
         }

@@ -229,7 +229,7 @@ impl Lambda {
         self.list(request, "EventSourceMappings").await
     }
 
-    /// The ARN to which Lambda sends events for which every attempt failed.
+    /// The ARN to which Lambda sends events that failed at every attempt.
     pub(crate) async fn on_failure_destination(
         &self,
         function: &str,

@@ -50,8 +50,8 @@ struct Assumptions {
     /// Retention of the log groups in days
     #[arg(long, value_name = "DAYS", default_value_t = 14)]
     retention: u32,
-    /// Invocations per delivery of CloudWatch Logs, which documents no number. 0.2 means five deliveries for one invocation that logs
-    /// over seconds
+    /// Invocations whose lines arrive in one delivery of CloudWatch Logs; AWS documents no number. With 0.2, an invocation that logs
+    /// over seconds takes five deliveries
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = parse_per_delivery)]
     per_delivery: f64,
     /// How telemetry reaches the backend

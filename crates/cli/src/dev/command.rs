@@ -262,8 +262,8 @@ fn no_program(name: &str) -> String {
             return format!("{name} is not executable: chmod +x {name}");
         }
         Ok(_) => format!("for the file in this folder, use ./{name}"),
-        Err(_) if name.contains('/') => "check the path, and build the function before".to_owned(),
-        Err(_) => "check its name and PATH; for a file, name its path".to_owned(),
+        Err(_) if name.contains('/') => "check the path, and build the function first".to_owned(),
+        Err(_) => "check its name and PATH; for a file, give its path".to_owned(),
     };
     format!("there is no program {name}: {remedy}")
 }

@@ -29,7 +29,7 @@ fn without_wrapper(functions: &[DeployedFunction], deployment: &Deployment) -> O
     let are_certain = broken.iter().any(|function| function.layers.is_empty());
     let unless = if are_certain { "" } else { ", unless another layer of theirs has it" };
     let text = format!(
-        "{} with {WRAPPER}={OUR_WRAPPER} and without the layer that has this file, so Lambda cannot start them{unless}: {}; `{}` adds the layer",
+        "{} with {WRAPPER}={OUR_WRAPPER}, but without the layer that has this file: Lambda cannot start them{unless}: {}; `{}` adds the layer",
         plural(broken.len(), "function"),
         names(&broken),
         instrument(&broken, deployment),
@@ -91,7 +91,7 @@ fn log_format(functions: &[DeployedFunction], deployment: &Deployment) -> Option
     let hiding: Vec<&DeployedFunction> = functions.iter().filter(hides).collect();
     let first = hiding.first()?;
     let text = format!(
-        "{} in Node with the JSON log format and without the layer, so their failed handlers count as successes without an error type: {}; add the layer, or `aws lambda update-function-configuration --function-name {} --logging-config LogFormat=Text{}`",
+        "{} in Node with the JSON log format and without the layer: an invocation counts as a success even if its handler fails: {}; add the layer, or `aws lambda update-function-configuration --function-name {} --logging-config LogFormat=Text{}`",
         plural(hiding.len(), "function"),
         names(&hiding),
         first.name,
@@ -163,7 +163,7 @@ mod tests {
         };
         let found: Vec<String> = names(&[with(), wrapped]);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("so Lambda cannot start them: wrapped; `lambda-otlp instrument --function wrapped --stack o2 --region eu-west-1` adds the layer"), "{found:?}");
+        assert!(found[0].contains("this file: Lambda cannot start them: wrapped; `lambda-otlp instrument --function wrapped --stack o2 --region eu-west-1` adds the layer"), "{found:?}");
         let found: Vec<String> = names(&[function("node", "nodejs22.x", true, "")]);
         assert!(found[0].starts_with("log format: 1 function in Node with the JSON"), "{found:?}");
         assert_eq!(names(&[function("node", "nodejs22.x", false, "")]), none);

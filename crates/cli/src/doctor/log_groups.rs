@@ -176,7 +176,7 @@ fn summary(pattern: &str, groups: usize, checks: Vec<Check>) -> Vec<Check> {
     summary.extend(problems);
     if further_count > 0 {
         let further = plural(further_count, "further problem");
-        let text = format!("{pattern}: {further}: correct the first, or name a narrower pattern");
+        let text = format!("{pattern}: {further}: fix the first one, or narrow the pattern");
         summary.push(Check::warning(NAME, text));
     }
     summary
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(texts[1..11].iter().filter(|text| text.starts_with("/failed-")).count(), 10);
         assert_eq!(
             texts[11..],
-            ["/*: 2 further problems: correct the first, or name a narrower pattern"]
+            ["/*: 2 further problems: fix the first one, or narrow the pattern"]
         );
     }
 }

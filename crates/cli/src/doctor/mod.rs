@@ -235,7 +235,7 @@ fn secret_remedy(reference: &SecretReference, aws_flags: &str) -> String {
             format!("aws ssm put-parameter --overwrite --type SecureString --name {id} --value")
         }
     };
-    format!("the credentials are those of {id}: `{command} 'email:password'{aws_flags}`")
+    format!("the credentials are in {id}: `{command} 'email:password'{aws_flags}`")
 }
 
 pub(crate) struct CheckedSettings {

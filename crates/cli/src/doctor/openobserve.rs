@@ -156,7 +156,8 @@ pub(super) async fn check_rights(reach: &Reach) -> Option<Check> {
     }
     let Basic { name, password } = Basic::read(reach)?;
     let writes = "it may only write, which is enough for the forwarder and the extension; `dashboards`, `alerts`, `slos` and `--canary` need a user's password";
-    let does_all = "it may do everything, and an ingestion token is enough for the forwarder and the extension";
+    let does_all =
+        "it may do everything; an ingestion token is enough for the forwarder and the extension";
     if password.starts_with(INGESTION_TOKEN) {
         return Some(Check::ok("rights", format!("an ingestion token: {writes}")));
     }
@@ -236,7 +237,7 @@ async fn too_many_columns(reach: &Reach, schema: &Value) -> Option<String> {
     let defined = names("/settings/defined_schema_fields").map_or(0, Vec::len);
     if defined > 0 && columns > defined {
         return Some(format!(
-            "a user-defined schema with {defined} of its {columns} columns, and a query for another one fails: `lambda-otlp dashboards install` adds those of dashboards and alerts; add yours in the stream's settings"
+            "a user-defined schema with {defined} of its {columns} columns, and queries for the others fail: `lambda-otlp dashboards install` adds those of dashboards and alerts; add yours in the stream's settings"
         ));
     }
     if columns >= MANY_COLUMNS {
@@ -246,7 +247,7 @@ async fn too_many_columns(reach: &Reach, schema: &Value) -> Option<String> {
     }
     let is_near = defined == 0 && columns >= MANY_COLUMNS_WITH_CHARTS;
     (is_near && begins_schemas(reach).await).then(|| format!(
-        "{columns} columns, and with OpenObserve's Helm charts fields that are new after 150 (for high availability 500) can't be asked: run `lambda-otlp dashboards install` before, and remove keys with a rule, or raise ZO_SCHEMA_MAX_FIELDS_TO_ENABLE_UDS"
+        "{columns} columns: with OpenObserve's Helm charts, you cannot query those beyond 150 (high availability: 500): first run `lambda-otlp dashboards install`, and remove keys with a rule, or raise ZO_SCHEMA_MAX_FIELDS_TO_ENABLE_UDS"
     ))
 }
 

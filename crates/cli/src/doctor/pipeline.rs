@@ -279,7 +279,7 @@ impl Pipeline<'_> {
             let CommandWord { word: bucket, hint } =
                 deployment.command_word("OnFailureBucket", "BUCKET", meaning);
             let text = format!(
-                "{name} has no bucket as its on-failure destination: Lambda drops events for which every attempt failed: `aws lambda put-function-event-invoke-config --function-name {name} --destination-config '{{\"OnFailure\":{{\"Destination\":\"arn:aws:s3:::{bucket}\"}}}}'{}`{hint}",
+                "{name} has no on-failure bucket, so Lambda drops events that failed at every attempt: `aws lambda put-function-event-invoke-config --function-name {name} --destination-config '{{\"OnFailure\":{{\"Destination\":\"arn:aws:s3:::{bucket}\"}}}}'{}`{hint}",
                 deployment.aws_flags
             );
             Check::warning(BUCKET, text)
@@ -300,7 +300,7 @@ async fn check_bucket(aws: &Aws, bucket: &str, redrive: &str, aws_flags: &str) -
         Ok(list) => {
             let least = if list.is_truncated { "at least " } else { "" };
             let text = format!(
-                "{bucket}: {least}{} objects are events for which every attempt failed: {redrive}",
+                "{bucket}: {least}{} events failed at every attempt: {redrive}",
                 list.objects.len()
             );
             Check::warning(BUCKET, text)
@@ -308,7 +308,7 @@ async fn check_bucket(aws: &Aws, bucket: &str, redrive: &str, aws_flags: &str) -
         Err(error) if error.code() == Some("NoSuchBucket") => Check::failed(
             BUCKET,
             format!(
-                "{bucket} does not exist, so Lambda drops events for which every attempt failed: `aws s3 mb s3://{bucket}{aws_flags}`"
+                "{bucket} does not exist, so Lambda drops events that failed at every attempt: `aws s3 mb s3://{bucket}{aws_flags}`"
             ),
         ),
         Err(error) => {

@@ -256,7 +256,7 @@ async fn doctor_knows_the_limits_of_user_defined_schemas() {
     let charts = |on: bool| ("/o2/config", 200, json!({ "user_defined_schemas_enabled": on }));
     let rows = [
         (schema(119, 0), charts(true), None),
-        (schema(120, 0), charts(true), Some("has 120 columns, and with OpenObserve's Helm charts")),
+        (schema(120, 0), charts(true), Some("has 120 columns: with OpenObserve's Helm charts")),
         (schema(120, 0), charts(false), None),
         (schema(150, 150), charts(true), None),
         (schema(151, 150), charts(true), Some("has a user-defined schema with 150 of its 151")),

@@ -111,7 +111,7 @@ impl CheckedForwarder<'_> {
             several => {
                 let most = MAX_FILTERS.min(several.len());
                 format!(
-                    "it has {most} filters of others, and can have no third: remove one, as with `{}`, then {}",
+                    "it has {most} filters of others, and CloudWatch Logs allows no third: remove one, for example with `{}`, then {}",
                     removal_of_one(several),
                     self.subscribe_command_with(group, collect, " --beside-others")
                 )
@@ -240,7 +240,7 @@ fn hidden_errors(group: &str, filter: &FoundFilter, forwarder: CheckedForwarder<
             _ => forwarder.subscribe_command(group, Collect::All),
         };
         format!(
-            "; it selects no lines of runtimes about failed invocations, so an error of a handler and its type count only if a span of the function states it; to count all: {remedy}"
+            "; it leaves out the runtimes' lines about failed invocations, so a handler's error counts only if a span states it; to count all: {remedy}"
         )
     } else {
         String::new()
@@ -262,7 +262,7 @@ fn without_compact_lines(
 ) -> Option<Check> {
     let names = |marker| filter.pattern.contains(marker);
     let text = format!(
-        "{group}: {} selects no compact lines, so it omits the telemetry of functions with LAMBDA_OTLP_LINE=compact: update the stack, or {}",
+        "{group}: {} leaves out compact lines, and so the telemetry of functions with LAMBDA_OTLP_LINE=compact: update the stack, or {}",
         filter.description,
         forwarder.subscribe_command(group, Collect::Telemetry)
     );
@@ -350,7 +350,8 @@ mod tests {
             format!("{nothing}`{subscribe} --beside-others --yes`")
         );
         let two = remedy(&["a", "b"], None, Collect::All);
-        let removal = "remove one, as with `aws logs delete-subscription-filter --filter-name a`";
+        let removal =
+            "remove one, for example with `aws logs delete-subscription-filter --filter-name a`";
         assert!(two.contains(removal), "{two}");
         assert!(two.ends_with(&format!("then `{subscribe} --beside-others --yes`")), "{two}");
         let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "https://o2.example.com".to_owned());
@@ -432,7 +433,7 @@ mod tests {
         for pattern in [Collect::Telemetry.pattern(), Collect::Spilled.pattern(), "ERROR"] {
             check(&[with_pattern(pattern)], &[subscribed]);
             let checks = subscription("/g", &[with_pattern(pattern)], None, forwarder);
-            let hides = checks.iter().any(|check| check.text.contains("lines of runtimes"));
+            let hides = checks.iter().any(|check| check.text.contains("the runtimes' lines"));
             assert_eq!(hides, pattern == Collect::Telemetry.pattern(), "{pattern}");
         }
         let old = with_pattern(r#"?"__otel_otlp_stdout" ?"resourceSpans""#);

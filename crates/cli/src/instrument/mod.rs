@@ -72,13 +72,13 @@ pub(crate) struct InstrumentArguments {
     /// The stack that publishes the layers.
     #[arg(long, value_name = "NAME", default_value = "lambda-otlp")]
     stack: String,
-    /// A layer version in place of the stack's; may be repeated: the extension for each architecture, and packages layers.
+    /// A layer version instead of the stack's; may be repeated: the extension for each architecture, and packages layers.
     #[arg(long = "layer", value_name = "ARN", conflicts_with = "stack")]
     layers: Vec<String>,
     /// Also change functions that CloudFormation manages, though their next deployment may revert it.
     #[arg(long)]
     managed: bool,
-    /// Also change functions whose published versions run. The versions keep their layers until you publish new ones.
+    /// Also change functions that run published versions. The versions keep their layers until you publish new ones.
     #[arg(long)]
     versions: bool,
     #[command(flatten)]
@@ -92,8 +92,8 @@ Example:
 pub(crate) struct UninstrumentArguments {
     #[command(flatten)]
     which: FunctionArguments,
-    /// A layer version that instrument put on functions or replaced, if it is of another account or has a name of yours; may be
-    /// repeated.
+    /// Trust this layer version, which `instrument` added or replaced, though it is of another account or has a name of yours;
+    /// may be repeated.
     #[arg(long = "layer", value_name = "ARN")]
     layers: Vec<String>,
     #[command(flatten)]
@@ -175,7 +175,7 @@ impl FunctionArguments {
             parse_tags(&self.tags.join(",")).map_err(|problem| anyhow!("--tag: {problem}"))?;
         ensure!(
             self.tags.is_empty() || !tags.is_empty(),
-            "--tag is empty: name a value, or omit the argument"
+            "--tag is empty: give it a value, or leave it out"
         );
         let include = if named.is_empty() { vec![Pattern::new("*")] } else { named };
         Ok(Selection::new(include, exclude, tags, []))
@@ -190,7 +190,7 @@ fn patterns(argument: &str, texts: &[String]) -> anyhow::Result<Vec<Pattern>> {
         parts.map(|part| pattern(argument, part)).collect::<anyhow::Result<_>>()?;
     ensure!(
         texts.is_empty() || !patterns.is_empty(),
-        "{argument} is empty: name a value, or omit the argument"
+        "{argument} is empty: give it a value, or leave it out"
     );
     Ok(patterns)
 }
@@ -206,9 +206,11 @@ fn pattern(argument: &str, text: &str) -> anyhow::Result<Pattern> {
     match parts.as_slice() {
         [name] | [name, "$LATEST"] if is_function_pattern(name) => Ok(Pattern::new(name)),
         [name, version] if is_function_pattern(name) => bail!(
-            "{argument}: a published version keeps its layers, as {version} of {name} does: name the function alone, and publish a version afterwards"
+            "{argument}: published versions such as {version} of {name} keep their layers: name the function alone, then publish a version"
         ),
-        _ => bail!("{argument}: {text:?} is no name of a function: expected names as in shop-*"),
+        _ => bail!(
+            "{argument}: {text:?} is not a function's name: expected a name, or a pattern such as shop-*"
+        ),
     }
 }
 
@@ -266,7 +268,7 @@ fn is_layer_version(text: &str) -> bool {
 fn check_layer_versions<'a>(mut arns: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
     if let Some(other) = arns.find(|arn| !is_layer_version(arn)) {
         bail!(
-            "--layer: {other:?} is no layer version: expected arn:aws:lambda:{{region}}:{{account}}:layer:{{name}}:{{version}}"
+            "--layer: {other:?} is not a layer version: expected arn:aws:lambda:{{region}}:{{account}}:layer:{{name}}:{{version}}"
         );
     }
     Ok(())
@@ -361,17 +363,17 @@ mod tests {
         check("123456789012:function:cart", "cart");
         check(
             "arn:aws:sqs:eu-west-1:123456789012:function:cart",
-            "--function: \"arn:aws:sqs:eu-west-1:123456789012:function:cart\" is no name of a function: expected names as in shop-*",
+            "--function: \"arn:aws:sqs:eu-west-1:123456789012:function:cart\" is not a function's name: expected a name, or a pattern such as shop-*",
         );
         check(
             "arn:aws:lambda:eu-west-1:123456789012:function:cart:live",
-            "--function: a published version keeps its layers, as live of cart does: name the function alone, and publish a version afterwards",
+            "--function: published versions such as live of cart keep their layers: name the function alone, then publish a version",
         );
         check(
             "/aws/lambda/cart",
-            "--function: \"/aws/lambda/cart\" is no name of a function: expected names as in shop-*",
+            "--function: \"/aws/lambda/cart\" is not a function's name: expected a name, or a pattern such as shop-*",
         );
-        check("", "--function is empty: name a value, or omit the argument");
+        check("", "--function is empty: give it a value, or leave it out");
     }
 
     #[test]

@@ -50,10 +50,10 @@ pub(super) struct Change {
 pub(super) enum FunctionRefusal {
     #[error("it belongs to the stack of lambda-otlp: leave it out with --exclude")]
     OfOurStack,
-    #[error("a container image takes no layers: add the lines below to its Dockerfile")]
+    #[error("a container image has no layers: add the lines below to its Dockerfile")]
     Image,
     #[error(
-        "runtime {0} is too old: update the function to Python 3.10, Node 18, Java 8.al2, .NET 6, Ruby 3.2, provided.al2 or later"
+        "runtime {0} is too old: update the function to python3.10, nodejs18.x, java8.al2, dotnet6, ruby3.2, provided.al2 or later"
     )]
     OldRuntime(String),
     #[error("runtime {0} is unknown to this version of lambda-otlp: update it")]

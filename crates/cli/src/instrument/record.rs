@@ -100,7 +100,7 @@ impl fmt::Display for UntrustedTag {
         if is_layer_version(value) {
             write!(
                 f,
-                "its tag {key} names {value}, which may be foreign: remove the tag, or confirm the layer with --layer {value}"
+                "its tag {key} names {value}, which may be somebody else's layer: remove the tag, or confirm the layer with --layer {value}"
             )
         } else {
             write!(

@@ -143,7 +143,7 @@ mod tests {
     fn only_layers_of_our_kinds_and_of_near_accounts_are_attached_or_removed() {
         let text = |key: &str, value: &str| {
             format!(
-                "its tag lambda-otlp:{key} names {value}, which may be foreign: remove the tag, or confirm the layer with --layer {value}"
+                "its tag lambda-otlp:{key} names {value}, which may be somebody else's layer: remove the tag, or confirm the layer with --layer {value}"
             )
         };
         let ours = arn("lambda-otlp-arm64:7");

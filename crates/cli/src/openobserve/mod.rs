@@ -47,9 +47,9 @@ struct InstallOptions {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum InstallTask {
-    /// Those with our names in the folder are replaced, with all edits; paused alerts stay paused.
+    /// Creates them, or replaces those with our names in the folder, including your edits. Paused alerts stay paused.
     Install,
-    /// Those with our names are removed from the folder.
+    /// Removes those with our names from the folder.
     Remove,
 }
 
@@ -194,7 +194,7 @@ fn run(options: &InstallOptions, work: &Work<'_>, task: InstallTask) -> anyhow::
         if let Work::Slos { objectives, .. } = work {
             if !api.has_slos().await? {
                 bail!(
-                    "this OpenObserve has no SLOs: its API has no path /slos, which versions of late 2026 have"
+                    "this OpenObserve has no SLOs, as its API has no path /slos: update it to a version of late 2026"
                 );
             }
             for slo in &mut shipped {

@@ -168,7 +168,7 @@ pub(crate) struct LetterFilters {
     /// Only messages whose reason matches this regular expression: `503`, `answered (429|503)`.
     #[arg(long, value_name = "REGEX")]
     reason: Option<Regex>,
-    /// Also requests of which the backend accepted an unknown part. That part will be stored twice.
+    /// Also send requests that the backend accepted in part, without saying which. That part is stored twice.
     #[arg(long)]
     partial: bool,
 }

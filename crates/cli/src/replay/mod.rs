@@ -145,9 +145,9 @@ fn check_age(
     let window = time_arguments::duration_text(exceeded.past);
     let consequence = match policy.old_records {
         OldRecords::DeadLetter => {
-            "discards them unless ZO_INGEST_ALLOWED_UPTO allows them. They are sent with their own time; LAMBDA_OTLP_OLD_RECORDS=restamp sends them with the present time"
+            "discards them unless ZO_INGEST_ALLOWED_UPTO allows them. They are sent with their own time; LAMBDA_OTLP_OLD_RECORDS=restamp sends them with the current time"
         }
-        OldRecords::Restamp => "would discard them, so they are sent with the present time",
+        OldRecords::Restamp => "would discard them, so they are sent with the current time",
         OldRecords::Drop => "would discard them, so they are dropped here",
     };
     ensure!(

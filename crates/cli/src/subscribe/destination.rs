@@ -37,7 +37,7 @@ impl TargetForwarder {
                 if task == Task::Remove && (error.is::<NoStack>() || error.is::<NoForwarder>()) =>
             {
                 bail!(
-                    "{error}; to remove filters of a deleted stack or forwarder, name the forwarder in place of --stack: --destination ARN, the destinationArn in `aws logs describe-subscription-filters --log-group-name LOG_GROUP`"
+                    "{error}; to remove the filters of a deleted stack or forwarder, use --destination ARN instead of --stack; it is the destinationArn in `aws logs describe-subscription-filters --log-group-name LOG_GROUP`"
                 )
             }
             found => found?,
@@ -67,14 +67,14 @@ pub(super) async fn check(
     let region = aws.region();
     ensure!(
         arn.region == region,
-        "the forwarder {forwarder} is in region {}, and the log groups are in region {region}: a filter does not leave its region; use --region {}, or deploy a forwarder in {region}",
+        "the forwarder {forwarder} is in region {}, but the log groups are in region {region}: a filter cannot reach another region; use --region {}, or deploy a forwarder in {region}",
         arn.region,
         arn.region
     );
     if let Some(account) = aws::account(aws).await {
         ensure!(
             arn.account == account,
-            "the forwarder {forwarder} is in account {}, and these credentials are of account {account}: a filter leads only to a function of its own account; use --profile for account {}, or deploy a forwarder in account {account}",
+            "the forwarder {forwarder} is in account {}, but these credentials belong to account {account}: a filter cannot reach another account; use --profile for account {}, or deploy a forwarder in account {account}",
             arn.account,
             arn.account
         );
@@ -112,8 +112,6 @@ fn warn_if_denied(permission: &str, error: anyhow::Error) -> anyhow::Result<()> 
     if !is_denied(&error) {
         return Err(error.context("cannot check the destination"));
     }
-    eprintln!(
-        "warning: the destination was not checked, because these credentials lack {permission}"
-    );
+    eprintln!("warning: cannot check the destination: these credentials lack {permission}");
     Ok(())
 }

@@ -54,7 +54,7 @@ impl DirectSenders {
                 } else {
                     format!("{error:#}")
                 };
-                eprintln!("warning: functions in direct mode were not looked for: {why}");
+                eprintln!("warning: cannot tell which functions are in direct mode: {why}");
                 return Self::default();
             }
         };
@@ -80,7 +80,7 @@ impl DirectSenders {
         let others = if groups.len() > MAX_NAMES { ", and so on" } else { "" };
         let functions = plural(groups.len(), "function");
         Some(format!(
-            "warning: {functions} in direct mode, whose layer sends to the backend itself, so their telemetry arrives twice: `lambda-otlp subscribe {forwarder_flags} --include {shown} --collect spilled --yes`{others}; or set LAMBDA_OTLP_OUTPUT=stdout on the function"
+            "warning: {functions} in direct mode: the layer sends to the backend itself, so their telemetry arrives twice; use `lambda-otlp subscribe {forwarder_flags} --include {shown} --collect spilled --yes`{others}; or set LAMBDA_OTLP_OUTPUT=stdout on the function"
         ))
     }
 }

@@ -228,7 +228,7 @@ impl LogGroupArguments {
         if included > 0 {
             let groups = plural(included, "log group");
             return format!(
-                "--include names {groups} in {place}, and --exclude and --tag rule all of them out: name fewer exclusions or tags"
+                "--include names {groups} in {place}, but --exclude and --tag leave none of them: exclude less, or drop a tag"
             );
         }
         let patterns = self.include.iter().flat_map(|text| text.split(','));
@@ -314,7 +314,7 @@ fn parsed<T>(
     let values = parse(&texts.join(",")).map_err(|problem| anyhow!("{argument}: {problem}"))?;
     ensure!(
         texts.is_empty() || !values.is_empty(),
-        "{argument} is empty: name a value, or omit the argument"
+        "{argument} is empty: give it a value, or leave it out"
     );
     Ok(values)
 }
@@ -472,7 +472,7 @@ mod tests {
         write(&report, &DirectSenders::default(), &mut out).unwrap();
         let expected = "\
 add     /a
-skip    /full     has its two filters already (a, b): remove one
+skip    /full     already has two filters (a, b): remove one
 gone    /gone     was deleted meanwhile
 remove  /off      excluded
 update  /spilled  forwarded spilled before

@@ -176,7 +176,7 @@ async fn accounts_of_groups(
             let found = aws::matching_log_groups(client, &name).await?;
             // Lambda creates a function's log group at its first invocation.
             if found.is_empty() {
-                eprintln!("does not exist yet, and is not followed: {name}");
+                eprintln!("{name} does not exist yet, so it is not followed");
             }
             add(found);
         }

@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &TailArguments) -> anyhow::Result<ExitCode> {
     let incoming = if arguments.log_groups.is_empty() && arguments.stack.is_none() {
         read(&arguments.files)?
     } else if arguments.writer != WritingFunction::default() {
-        bail!("--function, --account and --log-stream are for files: a log group states them");
+        bail!("--function, --account and --log-stream are for files: a log group has them already");
     } else {
         cloudwatch::follow(arguments)?
     };

@@ -316,7 +316,7 @@ async fn successive_runs_subscribe_twenty_thousand_log_groups_once() {
         assert_eq!(group.added, usize::from(is_ours), "{}", name(number));
         assert_eq!(group.filters.len(), foreign(number) + group.added, "{}", name(number));
     }
-    for reason in ["a filter of others", "two filters of others", "class without"] {
+    for reason in ["another system's filter", "two filters of other systems", "class without"] {
         assert!(notable.contains(reason), "{notable}");
     }
     assert!(account.throttled > account.calls / 10, "{} of {}", account.throttled, account.calls);
