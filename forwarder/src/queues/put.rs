@@ -80,12 +80,12 @@ impl DividedPart {
             };
             Undelivered { items, kept_in, ..whole.clone() }
         };
-        let placed: Vec<Undelivered> = messages.into_iter().map(of_message).collect();
+        let undelivered: Vec<Undelivered> = messages.into_iter().map(of_message).collect();
         if whole.fate != Fate::DeadLetterPartial {
-            return placed;
+            return undelivered;
         }
         // The destination stored a part of it, and nobody knows which message has the rest: all come again if one is refused.
-        let places = || placed.iter().map(|part| &part.kept_in);
+        let places = || undelivered.iter().map(|part| &part.kept_in);
         let queued_perhaps = places().find(|place| place.may_be_queued());
         let refused = places().find(|place| place.is_returned());
         let kept_in = queued_perhaps.or(refused).or(places().next()).cloned();

@@ -3,6 +3,8 @@
 use super::column_limit::split_by_columns;
 use super::new_columns::{DividedRequest, NewColumns};
 use super::outcome::{Fate, Outcome, UndeliveredPart};
+use super::search::{AfterRefusal, Search};
+use super::waiting_part::WaitingPart;
 use super::{LEAST_BYTES, Learned};
 use crate::destination::Profile;
 use crate::http::{HttpResponse, TransportError};
@@ -80,42 +82,28 @@ impl Terms<'_> {
 pub(crate) struct Attempts<'a> {
     terms: Terms<'a>,
     kind: SignalKind,
-    waiting: VecDeque<QueuedPart>,
+    waiting: VecDeque<WaitingPart>,
     /// The time of the next request at the earliest.
     not_before: Duration,
-    retries: u32,
     /// The size of the last request that was too large, until one is accepted.
     too_large: Option<usize>,
-    /// Number of pieces from halving.
-    pieces: usize,
-    /// Number of items of the request.
-    items: usize,
     phase: Phase,
-    accepted: Accepted,
+    search: Search,
     /// The reason of the last failure. Parts that are left at the deadline carry it.
     last_failure: Option<Reason>,
     outcome: Outcome,
 }
 
-/// What the delivery assumes about a backend that crashes.
+/// What the delivery assumes about a backend that crashes. `Sending` becomes `Probing` when the retries are used up, and the answer
+/// to the probe either ends the delivery or begins `Isolating`, which lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// It crashes for a reason of its own.
-    Sending,
+    /// It crashes for a reason of its own, and the client repeats the request.
+    Sending { retries: u32 },
     /// An empty request shows whether it answers although it crashed.
     Probing,
     /// It crashed on content and answered an empty request: the content is divided until the bad records are alone.
     Isolating,
-}
-
-/// What the backend has accepted of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Accepted {
-    Nothing {
-        /// Number of requests whose content it refused.
-        refused: usize,
-    },
-    Some,
 }
 
 #[derive(Debug)]
@@ -130,62 +118,20 @@ pub(crate) enum Step<'a> {
     Done,
 }
 
-/// A piece of the request that waits to be sent.
-#[derive(Debug)]
-struct QueuedPart {
-    request: Request,
-    /// `true` if its items are already counted in `ambiguous_items`.
-    ambiguous: bool,
-    /// `true` if the backend answered once that it wrote nothing.
-    nothing_written: bool,
-    /// Number of requests with its items, in a row, on which the backend crashed.
-    crashes: u32,
-    /// New columns of the stream, as hashes; `None` before the search for them.
-    new_columns: Option<Vec<u64>>,
-    /// `true` if these few items are sent before the others because of their new columns.
-    is_ahead: bool,
-}
-
-impl QueuedPart {
-    /// Returns a part to send, or `None` if it is empty: receivers need no empty requests (OTLP 1.x).
-    fn of(request: Request) -> Option<Self> {
-        let part = Self {
-            request,
-            ambiguous: false,
-            nothing_written: false,
-            crashes: 0,
-            new_columns: None,
-            is_ahead: false,
-        };
-        (part.request.items() > 0).then_some(part)
-    }
-
-    /// Returns a piece of this part, with its history.
-    fn piece(&self, request: Request) -> Option<Self> {
-        let &Self { ambiguous, nothing_written, crashes, ref new_columns, .. } = self;
-        // Pieces of a part that was searched are not searched again.
-        let new_columns = new_columns.as_ref().map(|_| Vec::new());
-        Some(Self { ambiguous, nothing_written, crashes, new_columns, ..Self::of(request)? })
-    }
-}
-
 impl<'a> Attempts<'a> {
     /// Starts a delivery. The request is split first if it exceeds a size limit or OpenObserve's column limit.
     pub(crate) fn new(terms: Terms<'a>, request: Request) -> Self {
         let kind = request.kind();
         let items = request.items();
-        let waiting = terms.split(request).into_iter().filter_map(QueuedPart::of).collect();
+        let waiting = terms.split(request).into_iter().filter_map(WaitingPart::new).collect();
         Self {
             terms,
             kind,
             waiting,
             not_before: Duration::ZERO,
-            retries: 0,
             too_large: None,
-            pieces: 0,
-            items,
-            phase: Phase::Sending,
-            accepted: Accepted::Nothing { refused: 0 },
+            phase: Phase::Sending { retries: 0 },
+            search: Search::of(items),
             last_failure: None,
             outcome: Outcome::default(),
         }
@@ -237,9 +183,8 @@ impl<'a> Attempts<'a> {
             }
             Next::Retry { after } => {
                 self.outcome.retry_after = after;
-                let delay = self.delay(self.retries, after);
-                if self.retries < self.terms.repeats.most_retries() {
-                    self.retries += 1;
+                if let Some(retry) = self.take_retry() {
+                    let delay = self.delay(retry, after);
                     self.send_again_at(now.saturating_add(delay), part, reason);
                 } else {
                     self.waiting.push_front(part);
@@ -279,19 +224,32 @@ impl<'a> Attempts<'a> {
     /// request after earlier crashes.
     fn may_content_crash_backend(&self) -> bool {
         let repeats = self.terms.repeats;
-        let is_only_record = repeats == Repeats::Caller && self.items == 1;
-        self.phase == Phase::Isolating
-            || (self.retries >= repeats.most_retries() && !is_only_record)
+        let is_only_record = repeats == Repeats::Caller && self.search.items() == 1;
+        match self.phase {
+            Phase::Sending { retries } => retries >= repeats.most_retries() && !is_only_record,
+            Phase::Probing | Phase::Isolating => true,
+        }
+    }
+
+    /// Takes one of the client's retries, and returns its number, counted from 0; `None` if all are used up.
+    fn take_retry(&mut self) -> Option<u32> {
+        match &mut self.phase {
+            Phase::Sending { retries } if *retries < self.terms.repeats.most_retries() => {
+                *retries += 1;
+                Some(*retries - 1)
+            }
+            _ => None,
+        }
     }
 
     /// Returns `true` if the backend crashed often enough on this single record to blame it.
-    fn is_to_blame(&self, part: &QueuedPart) -> bool {
+    fn is_to_blame(&self, part: &WaitingPart) -> bool {
         part.crashes >= self.terms.repeats.least_crashes()
     }
 
     /// Decides what follows a crash that the content may have caused. The backend is asked whether it answers before the first
     /// division, and before a single record is blamed.
-    fn suspect(&mut self, now: Duration, part: QueuedPart, failure: Reason) {
+    fn suspect(&mut self, now: Duration, part: WaitingPart, failure: Reason) {
         let is_single = part.request.items() <= 1;
         let is_isolating = self.phase == Phase::Isolating;
         if is_isolating && !is_single {
@@ -323,16 +281,16 @@ impl<'a> Attempts<'a> {
     }
 
     /// Notes the part that the backend accepted, all of it or but for the rejected items.
-    fn accepted(&mut self, part: QueuedPart, Acceptance { rejected, text }: Acceptance) {
+    fn accepted(&mut self, part: WaitingPart, Acceptance { rejected, text }: Acceptance) {
         self.outcome.accepted += part.request.items() - rejected;
         if rejected > 0 {
-            self.accepted = Accepted::Some;
+            self.search.note_good();
             let reason = Reason::Rejected { text };
             return self.note_undelivered(part.request, rejected, reason, Fate::DeadLetterPartial);
         }
         // A few items do not show that the backend accepts the others.
         if !part.is_ahead {
-            self.accepted = Accepted::Some;
+            self.search.note_good();
         }
         self.learn_size(part.request.bytes().len());
         if let Some(columns) = part.new_columns.filter(|columns| !columns.is_empty()) {
@@ -347,7 +305,7 @@ impl<'a> Attempts<'a> {
     pub(crate) fn finish(mut self) -> Outcome {
         let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
         self.give_up(&reason, Fate::Park);
-        if self.accepted != Accepted::Some {
+        if !self.search.has_found_good() {
             // If the backend, or a proxy before it, refuses everything, a refusal says nothing about a single record.
             let parked = match self.outcome.parts.len() {
                 1 => Fate::ParkRefused,
@@ -375,7 +333,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Schedules the part for this time, or gives up now if that is past the deadline.
-    fn send_again_at(&mut self, time: Duration, part: QueuedPart, reason: Reason) {
+    fn send_again_at(&mut self, time: Duration, part: WaitingPart, reason: Reason) {
         self.waiting.push_front(part);
         if time >= self.terms.deadline {
             self.give_up(&reason, Fate::Park);
@@ -394,7 +352,7 @@ impl Attempts<'_> {
 
     /// Records all queued parts as undelivered.
     fn give_up(&mut self, reason: &Reason, fate: Fate) {
-        while let Some(QueuedPart { request, .. }) = self.waiting.pop_front() {
+        while let Some(WaitingPart { request, .. }) = self.waiting.pop_front() {
             let items = request.items();
             self.note_undelivered(request, items, reason.clone(), fate);
         }
@@ -438,16 +396,6 @@ impl Attempts<'_> {
     }
 }
 
-/// The maximum number of refused requests while the backend accepts none: enough to reach single records in two places, and few
-/// enough to spare a backend that refuses everything.
-const MAX_REFUSED: usize = 24;
-
-/// Once the backend has accepted records, one more piece for this number of items: enough to isolate bad records that are 1 % of
-/// a thousand.
-const ITEMS_PER_PIECE: usize = 4;
-
-const MAX_PIECES_FOR_ITEMS: usize = 512;
-
 impl Attempts<'_> {
     /// After a request was too large and a piece of this size was accepted, splits waiting and later requests to this size, or to
     /// half of the refused one. Before that, the fault may be the backend's.
@@ -460,36 +408,33 @@ impl Attempts<'_> {
 
     /// Halves a part that is refused for its size or its records. The first half is next, so that a few requests reach records
     /// that the backend accepts, however many it refuses.
-    fn halve(&mut self, part: QueuedPart, reason: Reason) {
+    fn halve(&mut self, part: WaitingPart, reason: Reason) {
         let items = part.request.items();
-        if let Accepted::Nothing { refused } = &mut self.accepted {
-            *refused += 1;
-            // The fault may be the backend's own.
-            if *refused > MAX_REFUSED {
+        match self.search.follow_refusal(items) {
+            AfterRefusal::Halve => {
+                let (first, second) = part.request.clone().into_halves();
+                for request in [second, first] {
+                    if let Some(half) = part.piece(request) {
+                        self.waiting.push_front(half);
+                    }
+                }
+                self.last_failure = Some(reason);
+            }
+            AfterRefusal::BlameRecord => {
+                // Neighbours may be bad too, so the search for a good record goes on in the largest piece.
+                if !self.search.has_found_good() && !self.waiting.is_empty() {
+                    self.waiting.rotate_right(1);
+                }
+                self.note_undelivered(part.request, items, reason, Fate::DeadLetter);
+            }
+            AfterRefusal::KeepTogether => {
+                self.note_undelivered(part.request, items, reason, Fate::Park);
+            }
+            AfterRefusal::BlameBackend => {
                 self.waiting.push_front(part);
-                return self.give_up_whole(&reason.without_suspicion());
+                self.give_up_whole(&reason.without_suspicion());
             }
         }
-        if items <= 1 {
-            // Neighbours may be bad too, so the search for a good record goes on in the largest piece.
-            if self.accepted != Accepted::Some && !self.waiting.is_empty() {
-                self.waiting.rotate_right(1);
-            }
-            return self.note_undelivered(part.request, items, reason, Fate::DeadLetter);
-        }
-        // Each refused request has two halves.
-        let for_items = (self.items / ITEMS_PER_PIECE).min(MAX_PIECES_FOR_ITEMS);
-        if self.accepted == Accepted::Some && self.pieces + 2 > 2 * MAX_REFUSED + for_items {
-            return self.note_undelivered(part.request, items, reason, Fate::Park);
-        }
-        self.pieces += 2;
-        let (first, second) = part.request.clone().into_halves();
-        for request in [second, first] {
-            if let Some(half) = part.piece(request) {
-                self.waiting.push_front(half);
-            }
-        }
-        self.last_failure = Some(reason);
     }
 
     /// Divides the next part if it has columns that OpenObserve has not accepted from this client yet: a few items that together

@@ -4,6 +4,8 @@ mod attempts;
 mod column_limit;
 mod new_columns;
 mod outcome;
+mod search;
+mod waiting_part;
 
 pub(crate) use attempts::{Attempts, BUDGET, Repeats, Step, Terms};
 use new_columns::{KnownColumns, NewColumns};
