@@ -35,7 +35,7 @@
 //!   with a limit on their work, `needle` excludes most texts before. `keys` finds the values of hidden keys in text, `json` and
 //!   `escapes` read encoded text, `encoded` decodes only items that can have a match.
 //! - `delivery` merges requests and sends them. It decides how many at once, when none is attempted, and when pieces are sent.
-//!   `lane` orders the parcels of a destination and signal (`parcel`: requests that may be merged), `circuit_breaker` pauses a
+//!   `endpoint` orders the batches of a destination and signal (`batch`: requests that may be merged), `circuit_breaker` pauses a
 //!   failing destination, `ingest_window` handles old records, `bisect` isolates bad ones.
 //! - `queues`: retry and dead-letter queue. `QueuedTelemetry` is the content of a message: a `Content`, its destination, times
 //!   and reason, and the `log_events` that it comes from (`origin` in the message). `encoding` writes and reads the bodies,

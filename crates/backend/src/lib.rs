@@ -18,7 +18,7 @@
 //!   each, such as `same_column`, `severity`, `gen_ai` and `text_values`. `traces`, `logs` and `metrics` apply them to decoded
 //!   items; `metrics` also gives exponential histograms explicit buckets.
 //! - `sanitize/encoded_check` (`metric` for metrics) finds the requests that need no change, so that we don't decode them, and
-//!   collects their times (`survey`). `sanitize/names` spells keys as OpenObserve does. `sanitize/reserved_columns` has
+//!   collects their times (`request_facts`). `sanitize/names` spells keys as OpenObserve does. `sanitize/reserved_columns` has
 //!   OpenObserve's own columns; add a further one there alone.
 //! - `sanitize/typed_columns` makes texts of log attributes, and adds columns for their numbers. `logs` does so in encoded
 //!   records. cli's `openobserve/columns` declares the panels' columns beforehand, with the same types.
@@ -53,5 +53,5 @@ pub use export::{Fate, Outcome, UndeliveredPart};
 pub use judge::Reason;
 pub use reach::{Advice, CREDENTIALS, Canary, ORGANIZATION_MISSING, REQUEST_TIMEOUT, Reach};
 pub use sanitize::{
-    Sanitized, Survey, TimeRange, sanitize, stored_byte, stored_key, stored_stream,
+    RequestFacts, Sanitized, TimeRange, sanitize, stored_byte, stored_key, stored_stream,
 };

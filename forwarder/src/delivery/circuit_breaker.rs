@@ -14,13 +14,13 @@ const PAUSE_PER_DURATION: u32 = 12;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Send,
-    /// Send it as a probe. The other parcels of its lane wait for its result.
+    /// Send it as a probe. The other batches of its endpoint wait for its result.
     Probe,
     Park,
 }
 
 impl Admission {
-    /// The admission of the other parcels after a probe. If its result is [`DestinationHealth::Unknown`], the destination rejected
+    /// The admission of the other batches after a probe. If its result is [`DestinationHealth::Unknown`], the destination rejected
     /// its content, and may accept that of the others.
     pub(crate) fn after_probe(health: DestinationHealth) -> Self {
         match health {

@@ -3,53 +3,53 @@
 mod bisect;
 pub(crate) mod circuit_breaker;
 pub(crate) mod destination;
+mod endpoint;
 pub(crate) mod ingest_window;
-mod lane;
-mod parcel;
+mod request_batch;
 
 use backend::{Fate, Outcome, Reason};
 use bisect::bisect_refused;
 use circuit_breaker::{Admission, DestinationHealth};
 use destination::{Destination, Export};
+use endpoint::{Endpoints, NextBatch, end_of_silence};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use lane::{Lanes, NextParcel, end_of_silence};
 use std::sync::Arc;
 use tokio::time::Instant;
 use wire::Request;
 
-pub(crate) use lane::{FailingSince, Lane};
-pub(crate) use parcel::Parcel;
+pub(crate) use endpoint::{FailingSince, SignalEndpoint};
+pub(crate) use request_batch::RequestBatch;
 
-/// A parcel after its requests were sent. No report has counted it yet.
+/// A batch after its requests were sent. No report has counted it yet.
 #[derive(Debug)]
 pub(crate) struct Sent {
-    /// The parcel without its requests.
-    pub(crate) parcel: Parcel,
+    /// The batch without its requests.
+    pub(crate) batch: RequestBatch,
     pub(crate) outcome: Outcome,
     pub(crate) health: DestinationHealth,
     pub(crate) dropped: usize,
     pub(crate) restamped: usize,
 }
 
-/// Limit on concurrent parcels. One destination has three lanes. Stream templates and routes make more parcels, and all share the
+/// Limit on concurrent batches. One destination has three endpoints. Stream templates and routes make more batches, and all share the
 /// forwarder's memory and connections.
 const MAX_AT_ONCE: usize = 6;
 
-/// Sends all requests before the deadline. With `failing_since`, each lane also ends some time after it began to fail, in this
-/// delivery or an earlier one, see [`lane::end_of_silence`].
+/// Sends all requests before the deadline. With `failing_since`, each endpoint also ends some time after it began to fail, in this
+/// delivery or an earlier one, see [`endpoint::end_of_silence`].
 pub(crate) async fn deliver<E: Export>(
     destinations: &[Arc<Destination<E>>],
-    parcels: Vec<Parcel>,
+    batches: Vec<RequestBatch>,
     context: DeliveryContext,
     failing_since: Option<&mut FailingSince>,
 ) -> Vec<Sent> {
-    let mut all_sent = Vec::with_capacity(parcels.len());
-    let mut lanes = Lanes::new(destinations, parcels, context, failing_since.as_deref());
+    let mut all_sent = Vec::with_capacity(batches.len());
+    let mut endpoints = Endpoints::new(destinations, batches, context, failing_since.as_deref());
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < MAX_AT_ONCE
-            && let Some(next) = lanes.take_next()
+            && let Some(next) = endpoints.take_next()
         {
             let deadline = match failing_since {
                 Some(_) => end_of_silence(next.silent_since).min(context.deadline),
@@ -58,14 +58,14 @@ pub(crate) async fn deliver<E: Export>(
             running.push(send(next, context, deadline));
         }
         let Some(sent) = running.next().await else { break };
-        lanes.note(&sent);
+        endpoints.note(&sent);
         all_sent.push(sent);
     }
     if let Some(failing_since) = failing_since {
-        lanes.note_failing(failing_since);
+        endpoints.note_failing(failing_since);
     }
     if context.has_retry_queue {
-        lanes.update_breakers(context.observed_unix_nano);
+        endpoints.update_breakers(context.observed_unix_nano);
     }
     all_sent
 }
@@ -74,18 +74,18 @@ pub(crate) async fn deliver<E: Export>(
 const PAUSED: &str =
     "earlier deliveries failed; the destination is tried again after 30 s to 2 min";
 
-/// Sends the merged requests of a parcel one after another.
+/// Sends the merged requests of a batch one after another.
 async fn send<E: Export>(
-    next: NextParcel<'_, E>,
+    next: NextBatch<'_, E>,
     context: DeliveryContext,
     deadline: Instant,
 ) -> Sent {
-    let NextParcel { destination, mut admission, mut parcel, .. } = next;
-    let requests = std::mem::take(&mut parcel.requests);
-    let known_range = parcel.survey.map(|survey| survey.times);
-    let has_few_keys = parcel.survey.is_some_and(|survey| survey.has_few_keys());
+    let NextBatch { destination, mut admission, mut batch, .. } = next;
+    let requests = std::mem::take(&mut batch.requests);
+    let known_range = batch.facts.map(|facts| facts.times);
+    let has_few_keys = batch.facts.is_some_and(|facts| facts.has_few_keys());
     let mut sent = Sent {
-        parcel,
+        batch,
         outcome: Outcome::default(),
         health: DestinationHealth::Unknown,
         dropped: 0,
@@ -107,7 +107,7 @@ async fn send<E: Export>(
                 Outcome::unsent(request, reason, Fate::Park)
             }
             Some(request) => {
-                let stream = sent.parcel.stream.as_deref();
+                let stream = sent.batch.stream.as_deref();
                 export(&destination.export, stream, request, context.attempt, deadline).await
             }
         };

@@ -4,14 +4,14 @@ use super::router::Routing;
 use super::{Arrival, Forwarder};
 use crate::convert::{Converted, UndecodableEvent};
 use crate::delivery::destination::{DEFAULT_DESTINATION, DestinationRoute, Export};
-use crate::delivery::{DeliveryContext, FailingSince, Lane, Parcel, Sent, deliver};
+use crate::delivery::{DeliveryContext, FailingSince, RequestBatch, Sent, SignalEndpoint, deliver};
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
 use crate::queues::put::enqueue;
 use crate::queues::{Content, Queue, QueuedTelemetry};
 use crate::report::{MAX_DETAILS, Report, ReportedLine, Undelivered};
 use crate::source::{LogBatch, LogEventRange};
-use backend::{Fate, Reason, Sanitized, Survey};
+use backend::{Fate, Reason, RequestFacts, Sanitized};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -24,12 +24,12 @@ pub(crate) struct Outbox<'f, E, Q> {
     /// The beginning of the event.
     began: Instant,
     /// Requests to deliver.
-    parcels: Vec<Parcel>,
+    batches: Vec<RequestBatch>,
     /// Telemetry for the dead-letter queue.
-    letters: Vec<QueuedTelemetry>,
+    dead_letters: Vec<QueuedTelemetry>,
     /// Size of both.
     bytes: usize,
-    /// The lanes that failed in earlier deliveries of the event.
+    /// The endpoints that failed in earlier deliveries of the event.
     failing_since: FailingSince,
     /// Items that deliveries returned to Lambda since the last [`flush`](Self::flush).
     returned: usize,
@@ -48,8 +48,8 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
             forwarder,
             invocation,
             began,
-            parcels: Vec::new(),
-            letters: Vec::new(),
+            batches: Vec::new(),
+            dead_letters: Vec::new(),
             bytes: 0,
             failing_since: FailingSince::default(),
             returned: 0,
@@ -58,7 +58,7 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.parcels.is_empty() && self.letters.is_empty()
+        self.batches.is_empty() && self.dead_letters.is_empty()
     }
 
     /// Returns `true` if enough waits for a delivery.
@@ -80,23 +80,24 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
         mut ledger: Ledger,
     ) {
         let name = &route.destination.name;
-        for Sanitized { request, dropped, renamed, refused, survey } in adapted {
+        for Sanitized { request, dropped, renamed, refused, facts } in adapted {
             ledger.dropped += dropped;
             self.report.dropped_points += dropped;
             self.report.renamed += renamed;
             if let Some(request) = request {
-                self.add_request(route, request, survey, &routing.log_events);
+                self.add_request(route, request, facts, &routing.log_events);
             }
             if let Some(request) = refused {
                 let items = request.items();
                 let content = Content::Request(request);
                 let reason = Reason::InvalidIds.to_string();
-                let letter = self.new_letter(name, content, items, reason, &routing.log_events);
+                let dead_letter =
+                    self.new_dead_letter(name, content, items, reason, &routing.log_events);
                 // The ledger has its items already.
-                self.add_letter(QueuedTelemetry {
+                self.add_dead_letter(QueuedTelemetry {
                     stream: route.stream.as_deref().map(str::to_owned),
                     is_in_log_group: routing.arrival == Arrival::First,
-                    ..letter
+                    ..dead_letter
                 });
             }
         }
@@ -104,20 +105,23 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
         self.flush_if_full().await;
     }
 
-    /// Adds a request to the parcel of its lane and stream.
+    /// Adds a request to the batch of its endpoint and stream.
     fn add_request(
         &mut self,
         route: &DestinationRoute<'_, E>,
         request: Request,
-        survey: Option<Survey>,
+        facts: Option<RequestFacts>,
         log_events: &Arc<LogEventRange>,
     ) {
         self.bytes += request.bytes().len();
-        let lane = Lane { destination: route.position, signal: request.kind() };
+        let endpoint = SignalEndpoint { destination: route.position, signal: request.kind() };
         let stream = route.stream.as_ref();
-        match self.parcels.iter_mut().find(|parcel| parcel.accepts(lane, stream)) {
-            Some(parcel) => parcel.add(request, survey, log_events),
-            None => self.parcels.push(Parcel::new(route, request, survey, Arc::clone(log_events))),
+        match self.batches.iter_mut().find(|batch| batch.accepts(endpoint, stream)) {
+            Some(batch) => batch.add(request, facts, log_events),
+            None => {
+                let batch = RequestBatch::new(route, request, facts, Arc::clone(log_events));
+                self.batches.push(batch);
+            }
         }
     }
 
@@ -150,11 +154,11 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
             events.push(event);
         }
         let content = Content::Events(LogBatch { events, ..batch.without_events() });
-        let letter =
-            self.new_letter(DEFAULT_DESTINATION, content, count, reason, &routing.log_events);
+        let dead_letter =
+            self.new_dead_letter(DEFAULT_DESTINATION, content, count, reason, &routing.log_events);
         self.dead_letter(QueuedTelemetry {
             is_in_log_group: routing.arrival == Arrival::First,
-            ..letter
+            ..dead_letter
         });
     }
 
@@ -165,14 +169,14 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
         self.report.ledgers.total.events += count;
         let reason = "converting these log events panicked, please report this";
         let content = Content::Events(batch);
-        let letter = self.new_letter(
+        let dead_letter = self.new_dead_letter(
             DEFAULT_DESTINATION,
             content,
             count,
             reason.to_owned(),
             &routing.log_events,
         );
-        self.dead_letter(letter);
+        self.dead_letter(dead_letter);
     }
 
     /// Dead-letters unreadable bytes, as one item.
@@ -182,24 +186,24 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
         reason: String,
         log_events: &LogEventRange,
     ) {
-        let letter =
-            self.new_letter(DEFAULT_DESTINATION, Content::Raw(bytes), 1, reason, log_events);
-        self.dead_letter(letter);
+        let dead_letter =
+            self.new_dead_letter(DEFAULT_DESTINATION, Content::Raw(bytes), 1, reason, log_events);
+        self.dead_letter(dead_letter);
     }
 
     /// Counts the items of a dead letter, and puts it into its queue with the next delivery.
-    pub(super) fn dead_letter(&mut self, letter: QueuedTelemetry) {
-        let counted = match &letter.content {
-            Content::Request(request) => Ledger::of_items(request.kind(), letter.items),
-            _ => Ledger::of_undecodable(letter.items),
+    pub(super) fn dead_letter(&mut self, dead_letter: QueuedTelemetry) {
+        let counted = match &dead_letter.content {
+            Content::Request(request) => Ledger::of_items(request.kind(), dead_letter.items),
+            _ => Ledger::of_undecodable(dead_letter.items),
         };
-        self.report.ledgers.add(&letter.destination, counted);
-        self.add_letter(letter);
+        self.report.ledgers.add(&dead_letter.destination, counted);
+        self.add_dead_letter(dead_letter);
     }
 
-    fn add_letter(&mut self, letter: QueuedTelemetry) {
-        self.bytes += letter.content.bytes();
-        self.letters.push(letter);
+    fn add_dead_letter(&mut self, dead_letter: QueuedTelemetry) {
+        self.bytes += dead_letter.content.bytes();
+        self.dead_letters.push(dead_letter);
     }
 
     pub(super) async fn flush_if_full(&mut self) {
@@ -217,27 +221,27 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
 
     /// Delivers all waiting requests, and puts undelivered telemetry and dead letters into the queues.
     async fn deliver_waiting(&mut self) {
-        let parcels = std::mem::take(&mut self.parcels);
-        let mut undelivered = std::mem::take(&mut self.letters);
+        let batches = std::mem::take(&mut self.batches);
+        let mut undelivered = std::mem::take(&mut self.dead_letters);
         self.bytes = 0;
         let destinations = &self.forwarder.destinations;
         let context = self.delivery_context(1);
-        let all_sent = deliver(destinations, parcels, context, Some(&mut self.failing_since)).await;
+        let all_sent = deliver(destinations, batches, context, Some(&mut self.failing_since)).await;
         for sent in all_sent {
             undelivered.extend(self.note_sent(sent, self.invocation.observed_unix_nano));
         }
         self.returned += self.enqueue(undelivered, Duration::ZERO).await;
     }
 
-    /// Accounts for a sent parcel. Returns the parts that the destination did not accept, which the report does not count yet.
+    /// Accounts for a sent batch. Returns the parts that the destination did not accept, which the report does not count yet.
     /// `first_seen_unix_nano` is the time at which the forwarder first had them.
     pub(crate) fn note_sent(
         &mut self,
         sent: Sent,
         first_seen_unix_nano: u64,
     ) -> Vec<QueuedTelemetry> {
-        let Sent { parcel, outcome, dropped, restamped, .. } = sent;
-        let Some(destination) = self.forwarder.destinations.get(parcel.lane.destination) else {
+        let Sent { batch, outcome, dropped, restamped, .. } = sent;
+        let Some(destination) = self.forwarder.destinations.get(batch.endpoint.destination) else {
             return Vec::new();
         };
         let report = &mut self.report;
@@ -254,8 +258,8 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
         report.ledgers.add(&destination.name, ledger);
         let parked = |part| {
             let name = &destination.name;
-            let stream = parcel.stream.as_deref();
-            QueuedTelemetry::of_part(part, name, stream, &parcel.log_events, first_seen_unix_nano)
+            let stream = batch.stream.as_deref();
+            QueuedTelemetry::of_part(part, name, stream, &batch.log_events, first_seen_unix_nano)
         };
         outcome.parts.into_iter().map(parked).collect()
     }
@@ -300,7 +304,7 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
     }
 
     /// A dead letter that nothing counts or holds yet.
-    fn new_letter(
+    fn new_dead_letter(
         &self,
         destination: &str,
         content: Content,
@@ -309,8 +313,8 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
         log_events: &LogEventRange,
     ) -> QueuedTelemetry {
         let first_seen = self.invocation.observed_unix_nano;
-        let letter =
+        let dead_letter =
             QueuedTelemetry::new(destination, content, items, reason, log_events, first_seen);
-        QueuedTelemetry { fate: Fate::DeadLetter, ..letter }
+        QueuedTelemetry { fate: Fate::DeadLetter, ..dead_letter }
     }
 }

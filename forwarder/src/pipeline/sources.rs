@@ -118,8 +118,8 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             }
             raw @ Content::Raw(_) => {
                 let fate = Fate::DeadLetter;
-                let letter = QueuedTelemetry { content: raw, items: 1, fate, ..queued };
-                self.outbox.dead_letter(letter);
+                let dead_letter = QueuedTelemetry { content: raw, items: 1, fate, ..queued };
+                self.outbox.dead_letter(dead_letter);
             }
         }
         self.outbox.flush().await

@@ -28,12 +28,18 @@ pub(crate) async fn enqueue<Q: Queue>(
     delay: Duration,
     deadline: Instant,
 ) -> impl Iterator<Item = Undelivered> {
-    let (letters, others): (Vec<_>, Vec<_>) =
+    let (dead_letters, others): (Vec<_>, Vec<_>) =
         undelivered.into_iter().partition(QueuedTelemetry::is_dead_letter);
-    let dead_letters = queues.dead_letters.as_ref();
+    let Queues { retry: retry_queue, dead_letters: dead_letter_queue } = queues;
     let (retried, dead_lettered) = tokio::join!(
-        put(queues.retry.as_ref(), others, KeptIn::RetryQueue, delay, deadline),
-        put(dead_letters, letters, KeptIn::DeadLetterQueue, Duration::ZERO, deadline),
+        put(retry_queue.as_ref(), others, KeptIn::RetryQueue, delay, deadline),
+        put(
+            dead_letter_queue.as_ref(),
+            dead_letters,
+            KeptIn::DeadLetterQueue,
+            Duration::ZERO,
+            deadline
+        ),
     );
     retried.into_iter().chain(dead_lettered)
 }

@@ -2,7 +2,7 @@
 
 use crate::delivery::destination::{DestinationRoute, Export};
 use crate::delivery::ingest_window::{IngestPolicy, OldRecords};
-use crate::delivery::{Parcel, deliver};
+use crate::delivery::{RequestBatch, deliver};
 use crate::ledger::Ledger;
 use crate::pipeline::Outbox;
 use crate::queues::{Queue, QueuedTelemetry};
@@ -31,12 +31,12 @@ pub(crate) async fn redrive<E: Export, Q: Queue>(
     let time_left = result.time_left(now);
     let RedriveResult { accepted, retry_after, undelivered, .. } = result;
     let pause = pause(&message.message_id, message.receive_count(), retry_after, time_left);
-    let (letters, rest): (Vec<_>, Vec<_>) =
+    let (dead_letters, rest): (Vec<_>, Vec<_>) =
         undelivered.into_iter().partition(QueuedTelemetry::is_dead_letter);
-    let has_all_items = accepted == 0 && letters.is_empty() && !rest.is_empty();
-    let returned_letters = outbox.enqueue(letters, Duration::ZERO).await;
+    let has_all_items = accepted == 0 && dead_letters.is_empty() && !rest.is_empty();
+    let returned_dead_letters = outbox.enqueue(dead_letters, Duration::ZERO).await;
     // A message that comes again has the rest too.
-    let stays = has_all_items || returned_letters > 0;
+    let stays = has_all_items || returned_dead_letters > 0;
     let returned_rest = if stays {
         let in_message =
             |part: QueuedTelemetry| Undelivered { kept_in: KeptIn::Message, ..part.described() };
@@ -47,7 +47,7 @@ pub(crate) async fn redrive<E: Export, Q: Queue>(
     if has_all_items {
         postpone(outbox, message, pause.min(LONGEST_VISIBILITY_TIMEOUT)).await;
     }
-    let returned = returned_letters + returned_rest;
+    let returned = returned_dead_letters + returned_rest;
     if returned > 0 {
         // The whole message comes again, with the accepted items.
         let sent_twice = Ledger { ambiguous: accepted, ..Ledger::default() };
@@ -70,13 +70,13 @@ async fn send_again<E: Export, Q: Queue>(
     let request = adapt_again(default_route.destination.config.profile, request);
     let stream = queued.stream.as_deref().map(Arc::from);
     let route = DestinationRoute { stream, ..default_route };
-    let parcel = Parcel::new(&route, request, None, Arc::new(log_events.clone()));
+    let batch = RequestBatch::new(&route, request, None, Arc::new(log_events.clone()));
     let destinations = &outbox.forwarder.destinations;
     let context = outbox.delivery_context(message.receive_count());
     let mut accepted = 0;
     let mut retry_after = None;
     let mut undelivered = Vec::new();
-    for sent in deliver(destinations, vec![parcel], context, None).await {
+    for sent in deliver(destinations, vec![batch], context, None).await {
         accepted += sent.outcome.accepted;
         retry_after = retry_after.max(sent.outcome.retry_after);
         undelivered.extend(outbox.note_sent(sent, *first_seen_unix_nano));

@@ -13,7 +13,7 @@ use wire::protobuf::messages;
 use wire::view::{self, Item, ItemKind, data_points, key_and_value, map_entries, metric_name};
 use wire::{MAX_REPEATED_BYTES, Request, SignalKind};
 
-/// A request with few keys has far fewer columns than this (`Survey::has_few_keys`).
+/// A request with few keys has far fewer columns than this (`RequestFacts::has_few_keys`).
 const FEW_KEYS_ARE_BELOW: usize = 700;
 
 /// An attribute with a column of its own takes more bytes than this, so a small request cannot have too many columns.

@@ -3,7 +3,7 @@
 //! [`sanitize`] takes a request as it was received. It returns a request whose items OpenObserve stores whole, and the items that
 //! it cannot store. It takes these steps:
 //!
-//! 1. `encoded_check` reads the encoded request. If no rule would change it, it is returned as it is, with a [`Survey`] of its
+//! 1. `encoded_check` reads the encoded request. If no rule would change it, it is returned as it is, with a [`RequestFacts`] of its
 //!    items. Most requests end here. If only severities and types change, `logs` rewrites the encoded records.
 //! 2. `traces` takes out the spans with invalid ids. They are `refused`.
 //! 3. The rest is decoded. `traces`, `logs` or `metrics` applies these rules to each resource and its items:
@@ -35,10 +35,10 @@ pub(crate) mod limits;
 mod logs;
 mod metrics;
 mod names;
+mod request_facts;
 mod reserved_columns;
 pub(crate) mod same_column;
 mod severity;
-mod survey;
 mod taken_columns;
 mod text_values;
 mod traces;
@@ -48,8 +48,8 @@ use crate::destination::Profile;
 use encoded_check::{UndecodedRequest, check_encoded};
 use logs::EncodedRecords;
 pub use names::{stored_byte, stored_key, stored_stream};
+pub use request_facts::{RequestFacts, TimeRange};
 pub(crate) use reserved_columns::number_of_reserved_columns;
-pub use survey::{Survey, TimeRange};
 use traces::SpansByIds;
 use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
 
@@ -69,7 +69,7 @@ pub struct Sanitized {
     /// [`Reason::InvalidIds`]: crate::Reason::InvalidIds
     pub refused: Option<Request>,
     /// Facts about a `request` that was not decoded; `None` if it was.
-    pub survey: Option<Survey>,
+    pub facts: Option<RequestFacts>,
 }
 
 /// Adapts a request to the backend.
@@ -81,10 +81,10 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
         return whole(request);
     }
     // Most requests need no change: this costs no decoding, and less than a walk that could change them.
-    if let Some(UndecodedRequest { survey, needs_edit }) = check_encoded(&request) {
+    if let Some(UndecodedRequest { facts, needs_edit }) = check_encoded(&request) {
         let request =
             if needs_edit { request.edit(&mut EncodedRecords::new()) } else { Some(request) };
-        return Sanitized { survey: Some(survey), ..request.map(whole).unwrap_or_default() };
+        return Sanitized { facts: Some(facts), ..request.map(whole).unwrap_or_default() };
     }
     let SpansByIds { valid, invalid: refused } = traces::separate_invalid_ids(request);
     let Some(request) = valid else {

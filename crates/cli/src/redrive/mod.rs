@@ -3,7 +3,7 @@
 //! A letter is removed after the retry queue has accepted all of its messages. When the command ends, also by Ctrl-C,
 //! the remaining letters become visible again.
 
-mod letter;
+mod dead_letter;
 mod store;
 
 use crate::aws::{Aws, AwsArguments, Queue, explain, forwarder_of};
@@ -13,16 +13,16 @@ use ::aws::{ApiError, Refusal};
 use anyhow::{Context as _, bail, ensure};
 use console::quantity::plural;
 use console::time_arguments;
+use dead_letter::LetterFilters;
 use forwarder::Message;
 use futures_util::future::join_all;
-use letter::LetterFilters;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use store::{DeadLetterQueue, LetterStore, OnFailureBucket, StoredLetter};
+use store::{DeadLetterQueue, DeadLetterStore, OnFailureBucket, StoredDeadLetter};
 
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).multiple(true).args(["from", "bucket", "stack"])))]
@@ -212,7 +212,7 @@ impl<'a> Redrive<'a> {
     }
 
     /// Redrives the letters of a store, then releases the others.
-    async fn run<S: LetterStore>(&self, store: &mut S) -> anyhow::Result<RedriveSummary> {
+    async fn run<S: DeadLetterStore>(&self, store: &mut S) -> anyhow::Result<RedriveSummary> {
         let mut summary = RedriveSummary::default();
         let redriven = self.redrive_all(store, &mut summary).await;
         let released = store.release().await;
@@ -227,7 +227,7 @@ impl<'a> Redrive<'a> {
         }
     }
 
-    async fn redrive_all<S: LetterStore>(
+    async fn redrive_all<S: DeadLetterStore>(
         &self,
         store: &mut S,
         summary: &mut RedriveSummary,
@@ -247,9 +247,9 @@ impl<'a> Redrive<'a> {
             seen += stored.len();
             let from = &*store;
             let redrives = stored.into_iter().map(|letter| self.redrive(from, letter));
-            let results: Vec<LetterResult> = join_all(redrives).await;
+            let results: Vec<DeadLetterResult> = join_all(redrives).await;
             let failure = results.iter().find(|result| result.fate == LetterFate::Failed);
-            if results.iter().any(LetterResult::is_sent) {
+            if results.iter().any(DeadLetterResult::is_sent) {
                 failed_rounds = 0;
             } else if let Some(failure) = failure {
                 failed_rounds += 1;
@@ -272,31 +272,35 @@ impl<'a> Redrive<'a> {
     }
 
     /// Sends a letter, removes it after the retry queue has accepted it, and returns its fate.
-    async fn redrive<S: LetterStore>(&self, store: &S, stored: StoredLetter) -> LetterResult {
+    async fn redrive<S: DeadLetterStore>(
+        &self,
+        store: &S,
+        stored: StoredDeadLetter,
+    ) -> DeadLetterResult {
         let letter = match stored.letter {
             Ok(letter) => letter,
-            Err(error) => return LetterResult::unreadable(&error),
+            Err(error) => return DeadLetterResult::unreadable(&error),
         };
         let reason = letter.reason.clone();
         let items = letter.items;
         if let Some(why) = self.filters.reason_to_skip(&letter) {
-            return LetterResult::new(LetterFate::Skipped, why, items);
+            return DeadLetterResult::new(LetterFate::Skipped, why, items);
         }
         let messages = match letter.into_messages(self.now_unix_nano) {
             Ok(messages) => messages,
-            Err(error) => return LetterResult::unreadable(&error),
+            Err(error) => return DeadLetterResult::unreadable(&error),
         };
         if self.dry_run {
-            return LetterResult::new(LetterFate::Redriven, reason, items);
+            return DeadLetterResult::new(LetterFate::Redriven, reason, items);
         }
         if let Err(error) = self.send(&messages).await {
             let may_be_sent = matches!(error, SendError::Unknown(_));
-            let result = LetterResult::new(LetterFate::Failed, error.to_string(), items);
-            return LetterResult { may_be_sent, ..result };
+            let result = DeadLetterResult::new(LetterFate::Failed, error.to_string(), items);
+            return DeadLetterResult { may_be_sent, ..result };
         }
         match store.remove(&stored.name).await {
-            Ok(()) => LetterResult::new(LetterFate::Redriven, reason, items),
-            Err(error) => LetterResult::new(LetterFate::Twice, format!("{error:#}"), items),
+            Ok(()) => DeadLetterResult::new(LetterFate::Redriven, reason, items),
+            Err(error) => DeadLetterResult::new(LetterFate::Twice, format!("{error:#}"), items),
         }
     }
 
@@ -315,7 +319,7 @@ impl<'a> Redrive<'a> {
 }
 
 /// The result for a letter.
-pub(crate) struct LetterResult {
+pub(crate) struct DeadLetterResult {
     pub(crate) fate: LetterFate,
     pub(crate) reason: String,
     pub(crate) items: usize,
@@ -323,7 +327,7 @@ pub(crate) struct LetterResult {
     may_be_sent: bool,
 }
 
-impl LetterResult {
+impl DeadLetterResult {
     fn new(fate: LetterFate, reason: impl Into<String>, items: usize) -> Self {
         Self { fate, reason: reason.into(), items, may_be_sent: false }
     }
@@ -400,8 +404,8 @@ pub(crate) struct RedriveSummary {
 }
 
 impl RedriveSummary {
-    pub(crate) fn add(&mut self, result: LetterResult) {
-        let LetterResult { fate, reason, items, .. } = result;
+    pub(crate) fn add(&mut self, result: DeadLetterResult) {
+        let DeadLetterResult { fate, reason, items, .. } = result;
         let mut key = FateReason { fate, reason };
         if !self.counts.contains_key(&key) && self.counts.len() >= MAX_REASONS {
             "other reasons".clone_into(&mut key.reason);

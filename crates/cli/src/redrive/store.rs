@@ -1,6 +1,6 @@
 //! The sources of letters: the dead-letter queue, and the bucket of Lambda's on-failure records.
 
-use super::letter::Letter;
+use super::dead_letter::DeadLetter;
 use crate::aws::{Bucket, ListedObject, Queue, ReceivedMessage, explain};
 use anyhow::{Context as _, anyhow, ensure};
 use futures_util::future::join_all;
@@ -9,17 +9,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// A message or object of a store.
-pub(crate) struct StoredLetter {
+pub(crate) struct StoredDeadLetter {
     /// The message id, or the object's key.
     pub(crate) name: String,
     /// The letter, or the reason why it cannot be read.
-    pub(crate) letter: anyhow::Result<Letter>,
+    pub(crate) letter: anyhow::Result<DeadLetter>,
 }
 
 /// A source of letters, from which sent letters are removed.
-pub(crate) trait LetterStore {
+pub(crate) trait DeadLetterStore {
     /// Returns the next letters; none at the end.
-    async fn next(&mut self) -> anyhow::Result<Vec<StoredLetter>>;
+    async fn next(&mut self) -> anyhow::Result<Vec<StoredDeadLetter>>;
 
     async fn remove(&self, name: &str) -> anyhow::Result<()>;
 
@@ -56,8 +56,8 @@ impl DeadLetterQueue {
     }
 }
 
-impl LetterStore for DeadLetterQueue {
-    async fn next(&mut self) -> anyhow::Result<Vec<StoredLetter>> {
+impl DeadLetterStore for DeadLetterQueue {
+    async fn next(&mut self) -> anyhow::Result<Vec<StoredDeadLetter>> {
         let mut empty_answers = 0;
         while empty_answers < EMPTY_ANSWERS {
             let received = self.queue.receive(WAIT, HIDDEN_FOR).await;
@@ -71,8 +71,8 @@ impl LetterStore for DeadLetterQueue {
                 if self.receipts.get_mut().insert(id.clone(), Some(receipt)).is_some() {
                     continue;
                 }
-                let letter = Letter::from_message(&body);
-                found.push(StoredLetter { name: id, letter });
+                let letter = DeadLetter::from_message(&body);
+                found.push(StoredDeadLetter { name: id, letter });
             }
             if !found.is_empty() {
                 return Ok(found);
@@ -128,7 +128,7 @@ impl OnFailureBucket {
     }
 
     /// Reads an object. The outer error ends the run; the inner one is the reason why this object is no letter.
-    async fn read(&self, key: &str, size: u64) -> anyhow::Result<anyhow::Result<Letter>> {
+    async fn read(&self, key: &str, size: u64) -> anyhow::Result<anyhow::Result<DeadLetter>> {
         if size > MAX_OBJECT_BYTES {
             return Ok(Err(anyhow!("an object of {size} bytes is no event")));
         }
@@ -138,12 +138,12 @@ impl OnFailureBucket {
             .await
             .map_err(|error| explain(&error))
             .with_context(|| format!("cannot read s3://{}/{key}", self.bucket.name()))?;
-        Ok(Letter::from_record(&body))
+        Ok(DeadLetter::from_record(&body))
     }
 }
 
-impl LetterStore for OnFailureBucket {
-    async fn next(&mut self) -> anyhow::Result<Vec<StoredLetter>> {
+impl DeadLetterStore for OnFailureBucket {
+    async fn next(&mut self) -> anyhow::Result<Vec<StoredDeadLetter>> {
         let listed = self.bucket.list(self.last.as_deref(), MAX_OBJECTS).await;
         let listed = listed
             .map_err(|error| explain(&error))
@@ -152,7 +152,7 @@ impl LetterStore for OnFailureBucket {
         for ListedObject { key: name, bytes } in listed.objects {
             let letter = self.read(&name, bytes).await?;
             self.last = Some(name.clone());
-            found.push(StoredLetter { name, letter });
+            found.push(StoredDeadLetter { name, letter });
         }
         Ok(found)
     }

@@ -1,4 +1,4 @@
-use super::letter::Letter;
+use super::dead_letter::DeadLetter;
 use super::*;
 use crate::aws;
 use backend::Fate;
@@ -96,7 +96,7 @@ fn filters_select_letters_by_reason_and_partial_acceptance() {
         let arguments = arguments("http://127.0.0.1:1/1/q", words);
         let fate = if partial { Fate::DeadLetterPartial } else { Fate::Park };
         let queued = QueuedTelemetry { fate, ..queued("answered 503 Service Unavailable", NOW) };
-        let letter = Letter::from_message(&body(queued)).unwrap();
+        let letter = DeadLetter::from_message(&body(queued)).unwrap();
         arguments.filters.reason_to_skip(&letter).is_some()
     };
     for (words, skipped) in [
@@ -261,7 +261,11 @@ fn check_table(summary: &RedriveSummary, dry_run: bool, expected: &Expect) {
 fn a_message_that_was_stored_unchanged_is_read_again() {
     let raw = |bytes: &[u8]| {
         let content = Content::Raw(bytes.to_vec());
-        Letter::from_message(&body(QueuedTelemetry { content, items: 1, ..queued("too new", NOW) }))
+        DeadLetter::from_message(&body(QueuedTelemetry {
+            content,
+            items: 1,
+            ..queued("too new", NOW)
+        }))
     };
     let letter = raw(body(queued("x", NOW)).as_bytes()).unwrap();
     assert_eq!((letter.reason.as_str(), letter.items), ("too new", 2));
@@ -275,7 +279,7 @@ fn the_summary_lists_each_fate_with_its_reasons() {
     let mut summary = RedriveSummary::default();
     check_table(&summary, true, &expect!["no messages to send\n"]);
     let mut add = |fate: LetterFate, reason: &str, items: usize| {
-        summary.add(LetterResult::new(fate, reason, items));
+        summary.add(DeadLetterResult::new(fate, reason, items));
     };
     add(LetterFate::Redriven, "answered 404", 40);
     add(LetterFate::Redriven, "answered 404", 41);

@@ -63,7 +63,7 @@ impl EncodedCheck<'_> {
         if !point.attributes().all(|attribute| self.visit_attribute(attribute, taken)) {
             return false;
         }
-        self.survey.times.add(point.time_unix_nano());
+        self.facts.times.add(point.time_unix_nano());
         let has_no_start = |number, value| match value {
             Fixed64(start) => number != data_point::START_TIME || start == 0,
             _ => true,

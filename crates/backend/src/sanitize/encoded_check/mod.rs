@@ -9,9 +9,9 @@ use super::hash::KeyHash;
 use super::known_keys::{KnownKeys, with_known_keys};
 use super::limits::SEARCHED_LEVELS;
 use super::logs::needs_event_name;
+use super::request_facts::RequestFacts;
 use super::same_column::share_a_column;
 use super::severity::{self, Severity};
-use super::survey::Survey;
 use super::taken_columns::{KeyVerdict, SignalColumns, TakenColumns};
 use super::text_values::needs_text;
 use super::traces::{EVENT_FIELDS, LINK_FIELDS, has_valid_ids, is_valid_parent};
@@ -27,7 +27,7 @@ type Visit<'k> = fn(&mut EncodedCheck<'k>, &[u8], &TakenColumns<'_>) -> bool;
 
 /// A request that needs no decoding.
 pub(super) struct UndecodedRequest {
-    pub(super) survey: Survey,
+    pub(super) facts: RequestFacts,
     /// `true` if log records need texts or numbers, the only changes.
     pub(super) needs_edit: bool,
 }
@@ -43,7 +43,7 @@ pub(super) fn check_encoded(request: &Request) -> Option<UndecodedRequest> {
             SignalKind::Metrics => EncodedCheck::visit_metric,
         };
         let mut check = EncodedCheck {
-            survey: Survey::NOTHING,
+            facts: RequestFacts::NOTHING,
             known,
             item: ItemFlags::default(),
             has_types: signal.has_types,
@@ -59,15 +59,15 @@ pub(super) fn check_encoded(request: &Request) -> Option<UndecodedRequest> {
                     scope.messages().all(|item| visit(&mut check, item, &taken))
                 })
         });
-        let EncodedCheck { survey, needs_edit, .. } = check;
-        is_passed.then_some(UndecodedRequest { survey, needs_edit })
+        let EncodedCheck { facts, needs_edit, .. } = check;
+        is_passed.then_some(UndecodedRequest { facts, needs_edit })
     })
 }
 
 /// The check of one request. Each visit adds facts to it, and keys to those of earlier requests, until a rule would change
 /// something.
 pub(super) struct EncodedCheck<'k> {
-    pub(super) survey: Survey,
+    pub(super) facts: RequestFacts,
     known: &'k mut KnownKeys,
     item: ItemFlags,
     /// `true` if values keep their types.
@@ -91,7 +91,7 @@ impl EncodedCheck<'_> {
     /// Adds a key and its value. Returns `false` if a rule would change the value.
     #[inline]
     fn visit_key(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
-        self.survey.add_key(hash);
+        self.facts.add_key(hash);
         self.item.may_share |= !self.known.note(key, hash);
         if self.has_types && !self.visit_type(key, hash, value) {
             return false;
@@ -104,7 +104,7 @@ impl EncodedCheck<'_> {
     fn visit_type(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
         let change = change_of(key, value);
         if change == EncodedChange::TextAndNumber {
-            self.survey.add_key(hash.with_number());
+            self.facts.add_key(hash.with_number());
         }
         self.note_change(change)
     }
@@ -120,7 +120,7 @@ impl EncodedCheck<'_> {
     #[inline(never)]
     fn visit_nested(&mut self, value: &[u8], level: &Level<'_>) -> bool {
         if holds_map(value) {
-            self.survey.add_map();
+            self.facts.add_map();
             self.item.may_share = true;
             if self.has_types && !self.note_change(change_of_entries(value, level)) {
                 return false;
@@ -225,7 +225,7 @@ impl EncodedCheck<'_> {
                 _ => {}
             }
         }
-        self.survey.times.add(start);
+        self.facts.times.add(start);
         self.end_attributes(messages(span, span::ATTRIBUTES).map(key_and_value))
             && has_valid_ids(trace_id, span_id)
             && is_valid_parent(parent)
@@ -267,7 +267,7 @@ impl EncodedCheck<'_> {
         if needs_event_name(event_name, log_record) {
             return false;
         }
-        self.survey.times.add(if time == 0 { observed } else { time });
+        self.facts.times.add(if time == 0 { observed } else { time });
         let attributes = messages(log_record, log_record::ATTRIBUTES).map(key_and_value);
         if !self.end_attributes(attributes.chain(body)) {
             return false;

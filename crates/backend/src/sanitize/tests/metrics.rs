@@ -242,7 +242,7 @@ proptest! {
         let mut decoded = request.decode::<Metrics>().unwrap().unwrap();
         super::super::metrics::adapt(&mut decoded, "fallback");
         let needs_nothing = Request::encode::<Metrics>(&decoded) == request;
-        let times = check_encoded(&request).map(|undecoded| undecoded.survey.times);
+        let times = check_encoded(&request).map(|undecoded| undecoded.facts.times);
         let scopes = request.containers().flat_map(Container::scopes);
         let times_of_items: Vec<u64> =
             scopes.flat_map(ScopeContainer::items).map(Item::time_unix_nano).collect();

@@ -129,7 +129,7 @@ fn valid_requests_pass_unchanged() {
     for request in [traces(resource(), vec![span(), parent]), logs, metrics] {
         let sanitized = for_openobserve(&request);
         assert_eq!(sanitized.request, Some(request));
-        assert!(sanitized.survey.is_some(), "decoded");
+        assert!(sanitized.facts.is_some(), "decoded");
     }
 }
 
@@ -279,7 +279,7 @@ fn records_get_a_severity_text() {
         };
         let given = logs(shop(), vec![with(given, "")]);
         check(&given, &logs(shop(), vec![with(text, own)]));
-        assert!(for_openobserve(&given).survey.is_some(), "decoded");
+        assert!(for_openobserve(&given).facts.is_some(), "decoded");
     }
 }
 
@@ -498,8 +498,8 @@ proptest! {
         let has_valid_ids = (trace_id, span_id) == (16, 8);
         let needs_nothing = has_valid_ids && Request::encode::<Traces>(&decoded) == request;
         let times = TimeRange { oldest_unix_nano: start, newest_unix_nano: start };
-        let survey = check_encoded(&request).filter(|undecoded| !undecoded.needs_edit).map(|undecoded| undecoded.survey);
-        prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
+        let facts = check_encoded(&request).filter(|undecoded| !undecoded.needs_edit).map(|undecoded| undecoded.facts);
+        prop_assert_eq!(facts.map(|facts| facts.times), needs_nothing.then_some(times));
 
         let request = logs(resource, vec![record]);
         let mut decoded = request.decode::<Logs>().unwrap().unwrap();
@@ -507,8 +507,8 @@ proptest! {
         let needs_nothing = Request::encode::<Logs>(&decoded) == request;
         let time = if time == 0 { observed } else { time };
         let times = TimeRange { oldest_unix_nano: time, newest_unix_nano: time };
-        let survey = check_encoded(&request).filter(|undecoded| !undecoded.needs_edit).map(|undecoded| undecoded.survey);
-        prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
+        let facts = check_encoded(&request).filter(|undecoded| !undecoded.needs_edit).map(|undecoded| undecoded.facts);
+        prop_assert_eq!(facts.map(|facts| facts.times), needs_nothing.then_some(times));
 
         // A second adaptation changes nothing, and each attribute has a column of its own.
         let once = for_openobserve(&request);

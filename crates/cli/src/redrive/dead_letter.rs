@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 const MAX_REASON_CHARS: usize = 200;
 
 /// Telemetry that can be sent again.
-pub(crate) struct Letter {
+pub(crate) struct DeadLetter {
     content: LetterContent,
     pub(crate) reason: String,
     pub(crate) items: usize,
@@ -31,7 +31,7 @@ enum LetterContent {
     },
 }
 
-impl Letter {
+impl DeadLetter {
     pub(crate) fn from_message(body: &str) -> anyhow::Result<Self> {
         let not_queued = match QueuedTelemetry::from_body(body) {
             Ok(QueuedTelemetry { content: Content::Raw(bytes), reason, .. }) => {
@@ -175,7 +175,7 @@ pub(crate) struct LetterFilters {
 
 impl LetterFilters {
     /// Returns the reason why the letter stays; `None` if it is to be sent.
-    pub(crate) fn reason_to_skip(&self, letter: &Letter) -> Option<&'static str> {
+    pub(crate) fn reason_to_skip(&self, letter: &DeadLetter) -> Option<&'static str> {
         if self.reason.as_ref().is_some_and(|regex| !regex.is_match(&letter.reason)) {
             return Some("another reason");
         }
@@ -215,7 +215,7 @@ mod tests {
             "requestPayload": awslogs(130, 8000),
             "responsePayload": { "errorMessage": "LAMBDA_OTLP_ENDPOINT: not set\nsecond line" },
         });
-        let letter = Letter::from_record(record.to_string().as_bytes()).unwrap();
+        let letter = DeadLetter::from_record(record.to_string().as_bytes()).unwrap();
         assert_eq!(letter.reason, "RetriesExhausted: LAMBDA_OTLP_ENDPOINT: not set");
         let messages = letter.into_messages(NOW).unwrap();
         assert!(messages.len() > 1);
@@ -231,7 +231,8 @@ mod tests {
             "kinesis": { "sequenceNumber": "1", "data": awslogs["awslogs"]["data"] },
         }]});
         let record = json!({ "KinesisBatchInfo": {}, "payload": event.to_string() }).to_string();
-        let messages = Letter::from_record(record.as_bytes()).unwrap().into_messages(NOW).unwrap();
+        let messages =
+            DeadLetter::from_record(record.as_bytes()).unwrap().into_messages(NOW).unwrap();
         assert_eq!(messages[0].body, event.to_string());
     }
 
@@ -252,7 +253,7 @@ mod tests {
             ..queued("answered 503", NOW - SECOND)
         };
         let message = before.clone().into_messages(MAX);
-        let letter = Letter::from_message(&message[0].body).unwrap();
+        let letter = DeadLetter::from_message(&message[0].body).unwrap();
         assert!(letter.is_partial);
         let messages = letter.into_messages(NOW).unwrap();
         let after = QueuedTelemetry::from_body(&messages[0].body).unwrap();

@@ -8,7 +8,7 @@ use super::hash::KeyHash;
 
 /// Facts about requests that [`sanitize`](super::sanitize) did not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Survey {
+pub struct RequestFacts {
     /// The times by which OpenObserve judges items: the start of spans, and the time of log records or, if that is 0, the
     /// observed time.
     pub times: TimeRange,
@@ -18,7 +18,7 @@ pub struct Survey {
     has_maps: bool,
 }
 
-impl Survey {
+impl RequestFacts {
     /// The facts about no request.
     pub const NOTHING: Self = Self { times: TimeRange::EMPTY, keys: [0; WORDS], has_maps: false };
 
@@ -91,10 +91,10 @@ const FEW: u32 = 400;
 mod tests {
     use super::*;
 
-    fn survey(keys: impl Iterator<Item = String>) -> Survey {
-        let mut survey = Survey::NOTHING;
-        keys.for_each(|key| survey.add_key(KeyHash::of_item(key.as_bytes())));
-        survey
+    fn facts(keys: impl Iterator<Item = String>) -> RequestFacts {
+        let mut facts = RequestFacts::NOTHING;
+        keys.for_each(|key| facts.add_key(KeyHash::of_item(key.as_bytes())));
+        facts
     }
 
     #[test]
@@ -111,18 +111,18 @@ mod tests {
         ];
         for name in names {
             for many in [700, 900, 1100, 5000] {
-                assert!(!survey((0..many).map(name)).has_few_keys(), "{}: {many}", name(7));
+                assert!(!facts((0..many).map(name)).has_few_keys(), "{}: {many}", name(7));
             }
-            assert!(survey((0..200).map(name)).has_few_keys(), "{}", name(7));
-            let some = survey((0..400).map(name));
-            let others = survey((400..900).map(name));
+            assert!(facts((0..200).map(name)).has_few_keys(), "{}", name(7));
+            let some = facts((0..400).map(name));
+            let others = facts((400..900).map(name));
             assert!(!some.and(&others).has_few_keys(), "{}", name(7));
         }
-        let mut both = survey((0..250).map(|n| format!("key.{n}")));
+        let mut both = facts((0..250).map(|n| format!("key.{n}")));
         (0..500).for_each(|n| both.add_key(KeyHash::of_resource(format!("key.{n}").as_bytes())));
         assert!(!both.has_few_keys(), "resources and items have different columns");
-        let mut map = Survey::NOTHING;
+        let mut map = RequestFacts::NOTHING;
         map.add_map();
-        assert!(!Survey::NOTHING.and(&map).has_few_keys());
+        assert!(!RequestFacts::NOTHING.and(&map).has_few_keys());
     }
 }
