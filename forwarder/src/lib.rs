@@ -41,7 +41,8 @@
 //!   and reason, and the `log_events` that it comes from (`origin` in the message). `encoding` writes and reads the bodies,
 //!   `message` divides large messages and shortens content that doesn't fit, `put` enqueues them through aws's `sqs`.
 //! - `queues/redrive` sends a queued request again, or sets its next pause (`pause`), which follows the backend's `Retry-After`
-//!   up to a limit. The template's `maxReceiveCount` ends its attempts.
+//!   up to a limit. Its attempts end when the backend would refuse the records as too old, or the queue would soon delete the
+//!   message (`time_left`). The template's `maxReceiveCount` is only for a message that crashes the function each time.
 //! - `report`: the result of one event, to which each stage adds. It has the failed records and messages (`batch_item_failures`),
 //!   which `invocation` writes into the answer.
 //! - `ledger` counts the fate of every item and log event, in total and by destination. `pipeline/outbox` and `queues/redrive`

@@ -12,8 +12,8 @@
 //! - `http`: one attempt (`transport`, `grpc`, and `json_stream` for OpenObserve's older endpoint `_json`). `response` parses
 //!   `Retry-After`, `own_certificate` trusts private authorities, `cause` explains a failed connection.
 //! - `mask`: hides credentials in a backend's texts.
-//! - `judge`: the meaning of each status, also of a success. `export_response` reads the body. `reason` recognizes OpenObserve's
-//!   words and puts a failure into ours.
+//! - `judge`: the meaning of each status, also of a success, with a hint for the user. `export_response` reads the body. `reason`
+//!   recognizes OpenObserve's words and puts a failure into ours.
 //! - `sanitize`: the request as OpenObserve stores it. Its own file has the steps, and a table of the rules with the module of
 //!   each, such as `same_column`, `severity`, `gen_ai` and `text_values`. `traces`, `logs` and `metrics` apply them to decoded
 //!   items; `metrics` also gives exponential histograms explicit buckets.

@@ -20,8 +20,8 @@
 //! - `environment`: an environment's life: init, invocations, freeze, and the reset after a failure. `extensions` are its
 //!   extensions, `instance` is a managed instance, `failure` says what a failure means: its status, the answer, and the reason of
 //!   SHUTDOWN.
-//! - `environment/processes` has the processes: `init`, `calls` (which are allowed, and their answers), `run` (one invocation,
-//!   and the freeze after it) and `ending`.
+//! - `environment/processes` has the processes: `init`, `calls` (which are allowed, their answers, and the wait for the next one
+//!   until the deadline), `run` (one invocation, and the freeze after it) and `ending`.
 //! - `api` reads the processes' calls. `process`: processes, `captured_output`: their output.
 //! - `platform_events`: Lambda's own events, as lines and for the Telemetry API. `telemetry`: its subscriptions (`settings`) and
 //!   deliveries.
