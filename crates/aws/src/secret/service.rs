@@ -173,7 +173,7 @@ fn refusal(
     let code = refusal.code;
     let message = excerpt(&refusal.message);
     let denied = |Permission { action, resource }: Permission| {
-        format!("access denied; allow {action} on {resource} in the function's role ({message})")
+        format!("access denied; allow {action} on {resource} for this role or user ({message})")
     };
     let text = match code.as_str() {
         "AccessDeniedException" | "AccessDenied" => denied(missing_permission(reference, &message)),
@@ -196,7 +196,7 @@ fn refusal(
     }
 }
 
-/// A permission that the function's role lacks.
+/// A permission that the reader of the secret lacks: a function's role, or the user of the command line.
 struct Permission {
     action: &'static str,
     resource: String,

@@ -107,7 +107,7 @@ async fn temporary_failures_are_retried_once_and_errors_state_the_remedy() {
     let gone = r#"{"__type":null,"code":"com.amazonaws.secretsmanager#ResourceNotFoundException"}"#;
     let large = "x".repeat(600 * 1024);
     let allow = |permission: &str, message: &str| {
-        format!("read THIS: access denied; allow {permission} in the function's role ({message})")
+        format!("read THIS: access denied; allow {permission} for this role or user ({message})")
     };
     let parameter = allow("ssm:GetParameter on arn:*:ssm:*:*:parameter/o2/auth", user);
     let not_found =
