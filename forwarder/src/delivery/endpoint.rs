@@ -58,8 +58,8 @@ pub(super) struct NextBatch<'a, E> {
 }
 
 impl<'a, E> Endpoints<'a, E> {
-    /// Sorts batches into endpoints. If a destination failed recently and there is a retry queue, the endpoint's smallest batch is a probe
-    /// or all are parked.
+    /// Sorts batches into endpoints. If a destination failed recently and there is a retry queue, the endpoint's smallest batch is
+    /// a probe, or all are parked.
     pub(super) fn new(
         destinations: &'a [Arc<Destination<E>>],
         mut batches: Vec<RequestBatch>,

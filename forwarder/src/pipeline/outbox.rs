@@ -116,12 +116,12 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
         self.bytes += request.bytes().len();
         let endpoint = SignalEndpoint { destination: route.position, signal: request.kind() };
         let stream = route.stream.as_ref();
-        match self.batches.iter_mut().find(|batch| batch.accepts(endpoint, stream)) {
-            Some(batch) => batch.add(request, facts, log_events),
-            None => {
-                let batch = RequestBatch::new(route, request, facts, Arc::clone(log_events));
-                self.batches.push(batch);
-            }
+        let found = self.batches.iter_mut().find(|batch| batch.accepts(endpoint, stream));
+        if let Some(batch) = found {
+            batch.add(request, facts, log_events);
+        } else {
+            let batch = RequestBatch::new(route, request, facts, Arc::clone(log_events));
+            self.batches.push(batch);
         }
     }
 
