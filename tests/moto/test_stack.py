@@ -178,6 +178,7 @@ def warnings(aws, program, variables, folder):
                 "Headers": "x-tenant=shop",
                 "Rules": "rules.toml",
                 "Stream": "lambda",
+                "IngestWindow": "24h",
                 "PlatformSpans": "true",
                 "Vitals": "both",
                 "MemorySize": "512",
