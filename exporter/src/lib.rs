@@ -2,7 +2,8 @@
 //!
 //! # API
 //!
-//! - [`init`](init()) sets everything up. [`TelemetryConfig`] changes the defaults, and the variables above override both ([`config`]).
+//! - [`init`](init()) sets everything up. [`TelemetryConfig`] changes the defaults, and the variables above override both
+//!   ([`config`]).
 //! - [`TracedHandler`] wraps a handler, and [`OtelTracingLayer`] a `tower` service ([`handler`]).
 //! - [`trigger`] describes events: implement `SpanAttributesExtractor` for your own types.
 //! - [`propagation`] continues traces in outgoing calls.
@@ -32,9 +33,9 @@
 // - `subscriber`: the layers of `tracing` for spans and log records. It recognizes events that the runtime refuses.
 // - `handler` wraps handlers (`TracedHandler`), `tracing_layer` wraps services. Both use `instrumentation`, whose
 //   `invocation_future` runs the handler in `invocation_span`.
-// - `handler/invocation_span` starts and ends the span. Beside it, `new_span` has name, kind, parent and attributes,
-//   `outcome` the failure, `answer` what a response says, by the rules of `events.json`. `error_record` logs the handler's error. `handler_error` and `panic_place` describe errors and
-//   panics, `http_route` and `matched_path` the routes of routers.
+// - `handler/invocation_span` starts and ends the span. Beside it, `new_span` has name, kind, parent and attributes, `outcome`
+//   the failure, `answer` what a response says, by the rules of `events.json`. `error_record` logs the handler's error.
+//   `handler_error` and `panic_place` describe errors and panics, `http_route` and `matched_path` the routes of routers.
 // - `outgoing` adds trace context to calls (`fields`, `json`). `aws_sdk` makes spans of AWS SDK calls (`request`: the addressee).
 // - `state`: what invocations share, and its flushes. `flush_invocation` decides the content and order of the write
 //   at the end of an invocation, `write_cut_off` those of a write before a timeout or exit. `completion` is the application's

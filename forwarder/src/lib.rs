@@ -20,8 +20,8 @@
 //!   whole event first if a rule asks about whole traces, and keeps what it read, up to a limit.
 //! - `pipeline/outbox` collects requests, delivers them, and puts the undelivered ones into queues. It also dead-letters
 //!   undecodable lines, with their reason.
-//! - `convert` decides for each log event: an OTLP line, a part of one, a line of a stack trace (`stack_traces`), a span of
-//!   `aws/spans`, or text for platform. It has the limits of an event. `envelope` corrects the resources of OTLP lines,
+//! - `convert` decides for each log event: an OTLP line, a part of one, a line of a stack trace (`stack_traces`), a span
+//!   that X-Ray stores, or text for platform. It has the limits of an event. `envelope` corrects the resources of OTLP lines,
 //!   `failed_spans` sets ERROR on the root spans of layer and library.
 //! - `rules` has the rules, their actions and limits. `load` reads file or parameter again after a minute. `parse` reads the
 //!   tables (`conditions`, `actions`; `routing`: destinations and routes; `values`), `mistake` has the place of a mistake.
@@ -35,8 +35,8 @@
 //!   with a limit on their work, `needle` excludes most texts before. `keys` finds the values of hidden keys in text, `json` and
 //!   `escapes` read encoded text, `encoded` decodes only items that can have a match.
 //! - `delivery` merges requests and sends them. It decides how many at once, when none is attempted, and when pieces are sent.
-//!   `endpoint` orders the batches of a destination and signal (`batch`: requests that may be merged), `circuit_breaker` pauses a
-//!   failing destination, `ingest_window` handles old records, `bisect` isolates bad ones.
+//!   `endpoint` orders the batches of a destination and signal (`request_batch`: requests that may be merged), `circuit_breaker`
+//!   pauses a failing destination, `ingest_window` handles old records, `bisect` isolates bad ones.
 //! - `queues`: retry and dead-letter queue. `QueuedTelemetry` is the content of a message: a `Content`, its destination, times
 //!   and reason, and the `log_events` that it comes from (`origin` in the message). `encoding` writes and reads the bodies,
 //!   `message` divides large messages and shortens content that doesn't fit, `put` enqueues them through aws's `sqs`.

@@ -126,7 +126,7 @@ def test_doctor_of_a_stopped_pipeline_names_each_remedy(moto, group, backend, no
     has(found, "event source", "failed", "redrive does not read retry", f"--enabled --uuid {uuid}`")
     has(found, "queue", "warning", "dead: 1 messages", f"`lambda-otlp redrive --from {dead} --to {retry}`")
     has(found, "queue", "warning", "retry: 1 messages")
-    has(found, "bucket", "warning", "1 objects", f"`lambda-otlp redrive --bucket {BUCKET} --to {retry}`")
+    has(found, "bucket", "warning", "1 events", f"`lambda-otlp redrive --bucket {BUCKET} --to {retry}`")
     has(found, "log", "failed", log, "1 errors in the last 1h", "not delivered, returned to Lambda")
 
     moto.lambda_.delete_function_concurrency(FunctionName=FUNCTION)

@@ -28,7 +28,7 @@
 //! - `openobserve` creates, replaces and removes the files of `deploy/openobserve` through `api`. `shipped` lists them,
 //!   `burn_rates` makes the alerts of objectives, `columns` declares the columns that panels ask for.
 //! - `redrive`: its own file has the results of letters: dead letters, and the records of failed invocations. `store` reads
-//!   letters. `letter` has the options that choose them (`LetterFilters`), and makes messages of them.
+//!   letters. `dead_letter` has the options that choose them (`LetterFilters`), and makes messages of them.
 //! - `replay`: `plan` has time slices and checkpoint, `run` the loop.
 //! - `subscribe` uses the subscriber's crate. `destination` checks the forwarder first, `direct_mode` warns of functions in
 //!   direct mode.

@@ -3,8 +3,8 @@
 //! `read` parses Lambda's text lines, JSON system lines and Telemetry API events into one event model ([`PlatformEvent`]).
 //! `metrics`, `spans` and `logs` convert such events, and the function's own lines, to OTLP; `identity` builds the resource.
 //! `aws_spans` reads the spans that X-Ray stores in a log group, `xray` the documents of X-Ray's SDKs. The forwarder uses a
-//! [`Converter`] for the log events of one stream. [`Invocations`] is the table of invocations that all of these read.
-//! The extension uses [`parse_batch`], [`Aggregator`] and [`Invocations`], and in direct mode also a [`Converter`] for the lines of
+//! [`Converter`] for the log events of one stream. [`Invocations`] is the table of invocations that all of these read. The
+//! extension uses [`parse_batch`], [`Aggregator`] and [`Invocations`], and in direct mode also a [`Converter`] for the lines of
 //! its environment.
 //!
 //! The crate is pure: events in, OTLP out. Time and identity are arguments; environment, clock and network are not used. No input
@@ -13,9 +13,9 @@
 //! # Modules
 //!
 //! - `convert` applies the other modules to the lines of one log stream. Its own file decides which of Lambda's events become log
-//!   records, which lines count as metrics, and which are consumed. The extension uses it in direct mode. `convert/statements`
-//!   takes what lines and spans say about the ends of invocations, `convert/result` makes the OTLP, and leaves out the span of an
-//!   invocation if the function wrote one.
+//!   records (`logs` decides their level), which lines count as metrics, and which are consumed. The extension uses it in direct
+//!   mode. `convert/statements` takes what lines and spans say about the ends of invocations, `convert/result` makes the OTLP,
+//!   and leaves out the span of an invocation if the function wrote one.
 //! - `event`: the types of Lambda's own events in all notations. `read/text` and `read/telemetry` read them.
 //! - `read/line` reads a line of the function. `field` has the keys and values of JSON and `key=value` (`read/logfmt`), `found`
 //!   chooses level, message, time with its unit, and ids by the keys of `read/keys`; `record` makes the record. `inspected` reads
@@ -34,12 +34,13 @@
 //!   deliveries said about invocations whose report is missing.
 //! - `read/whole_line` decides whether we may leave one of Lambda's lines out of the log records.
 //! - `identity`: service name and resource of a log stream. `names`: names of attributes. `options`: the user's choices.
-//! - `invocations` is the only table of invocations, with an entry for each request id: `running` decides the invocation of a line
-//!   that names none, `facts` has tenant and durable execution, `seen_spans` its trace and root, `ends` the evidence of its end and
-//!   what was counted, `spans` its open span, `received` what the extension received. Records, metrics and spans read it. `limits`
-//!   has all its limits; `end_chunk` keeps what a stream's next chunk needs. In direct mode there are two: the converter's follows
-//!   the lines as they come and begins again after a panic, the extension's holds ends back.
-//! - `logs`: the content of a log record of a line, of Lambda's event, and of an undecodable line. `records` writes protobuf.
+//! - `invocations` is the only table of invocations, with an entry for each request id: `running` decides the invocation of a
+//!   line that names none, `facts` has tenant and durable execution, `seen_spans` its trace and root, `ends` the evidence of its
+//!   end and what was counted, `spans` its open span, `received` what the extension received. Records, metrics and spans read it.
+//!   `limits` has all its limits; `end_chunk` keeps what a stream's next chunk needs. In direct mode there are two: the
+//!   converter's follows the lines as they come and begins again after a panic, the extension's holds ends back.
+//! - `logs`: content and level of a log record of a line, of Lambda's event (ERROR by `is_failure` in `event`), and of an
+//!   undecodable line. `records` writes protobuf.
 //! - `metrics/aggregator` decides which metrics one of Lambda's events counts, and whether forwarder or extension makes them
 //!   (`Owner`). `figures` has the metrics of a report, `error_type` the types of
 //!   failures. `metrics/instrument` has names, units and buckets. `metrics/points` adds up; the error type is the only attribute

@@ -1,5 +1,5 @@
-//! Keeps the documents true: writes the tables of variables from those that the binaries read, that of calls by AWS's SDKs, and checks the names that one
-//! table knows of another, links, and names of files.
+//! Keeps the documents true: writes the tables of variables from those that the binaries read, and that of calls by AWS's SDKs;
+//! checks the names that one table knows of another, links, and names of files and modules.
 
 use crate::{calls, checks, exporter_variables, links};
 use anyhow::{Context as _, bail};

@@ -1,4 +1,4 @@
-//! Checks that links of the documents, and the files they name, exist.
+//! Checks that links of the documents, and the files and modules that they name, exist.
 
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,14 +10,63 @@ const HISTORY: &str = "CHANGELOG.md";
 /// File endings: code in a document with one of these is checked as a file name.
 const ENDINGS: &[&str] = &["md", "py", "rs", "sh", "toml", "yaml"];
 
-/// The broken links and file names of the documents among these files.
+/// The map of the code, which names modules by their paths.
+const MAP: &str = "ARCHITECTURE.md";
+
+/// The broken links, file names and module paths of the documents among these files, and the module paths in the heads of crates.
 pub(crate) fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>> {
+    let read =
+        |file: &String| std::fs::read_to_string(root.join(file)).with_context(|| file.clone());
     let mut documents = BTreeMap::new();
-    for file in files.iter().filter(|file| ending(file) == Some("md")) {
-        let text = std::fs::read_to_string(root.join(file)).with_context(|| file.clone())?;
-        documents.insert(file.as_str(), Document::read(&text));
+    let mut maps = BTreeMap::new();
+    for file in files {
+        if ending(file) == Some("md") {
+            let document = Document::read(&read(file)?);
+            if file == MAP {
+                maps.insert(file.as_str(), document.code.clone());
+            }
+            documents.insert(file.as_str(), document);
+        } else if file.ends_with("src/lib.rs") || file.ends_with("src/main.rs") {
+            let text = read(file)?;
+            let head: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
+            maps.insert(file.as_str(), Document::read(&head.join("\n")).code);
+        }
     }
-    Ok(mistakes(&documents, files))
+    let mut mistakes = mistakes(&documents, files);
+    mistakes.extend(missing_modules(&maps, files));
+    Ok(mistakes)
+}
+
+/// The paths of modules, such as `read/head`, for which there is neither a file nor a folder.
+fn missing_modules(maps: &BTreeMap<&str, Vec<String>>, files: &[String]) -> Vec<String> {
+    let mut known = BTreeSet::new();
+    for file in files {
+        let path = Path::new(file);
+        for path in [path.with_extension("").as_path(), path].into_iter().flat_map(Path::ancestors)
+        {
+            known.extend(path.to_str().map(|path| format!("/{path}")));
+        }
+    }
+    let is_there = |code: &str| {
+        let end = format!("/{code}");
+        known.iter().any(|path| path.ends_with(&end))
+    };
+    let mut missing = Vec::new();
+    for (name, codes) in maps {
+        for code in codes.iter().filter(|code| is_module_path(code) && !is_there(code)) {
+            missing.push(format!("{name}: there is no module {code}"));
+        }
+    }
+    missing
+}
+
+/// Returns `true` for names of modules with a slash between them.
+fn is_module_path(code: &str) -> bool {
+    let is_name = |name: &str| {
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+        !name.is_empty() && name.chars().all(is_plain)
+    };
+    code.contains('/') && code.split('/').all(is_name)
 }
 
 #[derive(Default)]
@@ -134,6 +183,22 @@ fn normal(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn missing_modules_are_reported() {
+        let files = ["crates/x/src/read/head.rs", "crates/x/src/logs/mod.rs", "docs/a.md"];
+        let codes = ["read/head", "src/logs", "logs/mod", "docs/a", "key", "/aws/x", "`A/b`"];
+        let check = |code: &str| {
+            let maps = BTreeMap::from([("MAP", vec![code.to_owned()])]);
+            missing_modules(&maps, &files.map(str::to_owned))
+        };
+        for code in codes {
+            assert_eq!(check(code), [""; 0], "{code}");
+        }
+        for code in ["read/tail", "ad/head", "read/head/tail"] {
+            assert_eq!(check(code), [format!("MAP: there is no module {code}")]);
+        }
+    }
 
     #[test]
     fn broken_links_and_paths_are_reported() {

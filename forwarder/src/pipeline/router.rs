@@ -1,4 +1,4 @@
-//! Selects the destinations and streams of a batch, before its log events are converted.
+//! Selects the destinations and streams of a batch.
 
 use super::{Arrival, Forwarder};
 use crate::delivery::destination::DestinationRoute;
