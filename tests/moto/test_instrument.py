@@ -133,11 +133,12 @@ def test_a_fleet_is_instrumented_updated_and_restored(account):
     assert configurations(aws) == after
 
     second = publish(aws, 2)
-    code, printed = aws.run(*INSTRUMENT, "--yes")
+    code, printed = aws.run(*INSTRUMENT, "--line", "compact", "--yes")
     assert (code, counts(printed)) == (0, {"changed": 160, "refuse": 40}), printed
     for function, _ in configurations(aws).values():
         ours = [layer["Arn"] for layer in function.get("Layers", []) if STACK in layer["Arn"]]
         assert set(ours) <= second and len(ours) <= 2
+        assert function.get("Environment", {}).get("Variables", {}).get("LAMBDA_OTLP_LINE") == ("compact" if ours else None)
 
     api.throttled_of = 97
     code, printed = aws.run(*UNINSTRUMENT, "--yes")
@@ -228,6 +229,7 @@ TAGS = [
     ],
     ("lambda-otlp:wrapper", "/opt/evil"),
     ("lambda-otlp:wrapper", ""),
+    ("lambda-otlp:line", "compact"),
 ]
 
 
@@ -337,9 +339,12 @@ def test_the_plan_shows_rows_and_texts_for_templates(account):
     create(aws, "shop-managed", Architectures=["arm64"], Tags={"aws:cloudformation:stack-name": "shop"})
     image = {"PackageType": "Image", "Code": {"ImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop:1"}}
     create(aws, "shop-image", Handler="", Runtime="", **image)
-    ended = subprocess.run(
-        [COMMAND_LINE, *INSTRUMENT], env=aws.variables, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
+
+    def run(*options):
+        command = [COMMAND_LINE, *INSTRUMENT, *options]
+        return subprocess.run(command, env=aws.variables, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+    ended = run()
     assert ended.returncode == 0, ended
     assert SECRET not in ended.stdout
     rows = ended.stdout.splitlines()
@@ -355,6 +360,15 @@ def test_the_plan_shows_rows_and_texts_for_templates(account):
         assert word in ended.stdout, word
     assert ended.stdout.count("# after existing layers") == 3
     assert ended.stderr == "nothing was changed; use --yes to make the changes\n"
+    new = set(run("--line", "compact").stdout.splitlines()) - set(rows)
+    assert new == {
+        rows[0].replace("WRAPPER;", "WRAPPER, LAMBDA_OTLP_LINE;"),
+        "  Environment: {Variables: {AWS_LAMBDA_EXEC_WRAPPER: /opt/lambda-otlp-handler, LAMBDA_OTLP_LINE: compact}}",
+        '  fn.addEnvironment("LAMBDA_OTLP_LINE", "compact");',
+        '  environment { variables = { AWS_LAMBDA_EXEC_WRAPPER = "/opt/lambda-otlp-handler", LAMBDA_OTLP_LINE = "compact" } }',
+        "  environment: {AWS_LAMBDA_EXEC_WRAPPER: /opt/lambda-otlp-handler, LAMBDA_OTLP_LINE: compact}",
+        "  ENV AWS_LAMBDA_EXEC_WRAPPER=/opt/lambda-otlp-handler LAMBDA_OTLP_LINE=compact",
+    }
 
 
 @pytest.mark.parametrize(("answer", "is_changed"), [(b"n\n", False), (b"\n", False), (b"y\n", True)])

@@ -1,4 +1,4 @@
-//! Lines of a file or of standard input, and their content.
+//! Lines of a file or of standard input, their content, and the format that functions write.
 
 use crate::progress::Tally;
 use anyhow::Context as _;
@@ -10,6 +10,13 @@ use wire::{Joined, Limits, LineError, LineReading, Rejoin, read_line_of};
 
 /// The longest line. A file without newlines must not fill the memory.
 pub(crate) const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The format of OTLP lines, a word of `LAMBDA_OTLP_LINE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LineFormat {
+    Standard,
+    Compact,
+}
 
 pub(crate) type Input = Box<dyn BufRead + Send>;
 

@@ -5,6 +5,7 @@ mod month;
 mod prices;
 
 use crate::aws::{Aws, AwsArguments};
+use crate::lines::LineFormat;
 use crate::terminal;
 use account::AccountFigures;
 use month::{CostRow, Month, TRAFFIC_TO_THE_BACKEND};
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   lambda-otlp cost --invocations 10M
-  lambda-otlp cost --account --region eu-west-1
+  lambda-otlp cost --account --region eu-west-1 --spans 10 --line compact
   lambda-otlp cost --invocations 1B/d --per-delivery 20 --memory 256
   lambda-otlp cost --invocations 500M --line compact --delivery kinesis-provisioned --json")]
 pub(crate) struct CostArguments {
@@ -95,13 +96,6 @@ impl DeliveryWay {
             Self::Direct => "direct mode, a flush for each invocation".to_owned(),
         }
     }
-}
-
-/// The format of OTLP lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum LineFormat {
-    Standard,
-    Compact,
 }
 
 const SECONDS_OF_MONTH: f64 = 30.0 * 86_400.0;

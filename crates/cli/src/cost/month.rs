@@ -1,7 +1,8 @@
 //! The monthly cost of one way of delivery, by service.
 
 use super::prices::{self, GB, GB_SECOND, REQUEST, STORED_GB};
-use super::{Assumptions, DeliveryWay, LineFormat, PEAK, SECONDS_OF_MONTH};
+use super::{Assumptions, DeliveryWay, PEAK, SECONDS_OF_MONTH};
+use crate::lines::LineFormat;
 use serde::Serialize;
 
 /// Bytes that CloudWatch Logs counts per log event in addition to its text (CloudWatch Logs User Guide, "Quotas").

@@ -3,8 +3,10 @@
 
 use super::configuration::{Configuration, Support, Variables};
 use super::layers::{LayerKind, Layers, OtherExtension, other_extension, short};
+use super::line::{LINE, choose_line};
 use super::record::{FormerWrapper, LayerChange, MAX_TAGS, Record, UntrustedTag, is_tag};
 use super::trust::TrustedLayers;
+use crate::lines::LineFormat;
 use backend::direct_mode;
 
 pub(crate) const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
@@ -20,6 +22,8 @@ const MAX_UNZIPPED_BYTES: u64 = 262_144_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct InstrumentOptions {
     pub(super) layers: Layers,
+    /// The format of the function's lines; `None` leaves it as it is.
+    pub(super) line: Option<LineFormat>,
     /// Also change functions that CloudFormation manages.
     pub(super) managed: bool,
     /// Also change functions of which published versions run.
@@ -88,6 +92,8 @@ pub(super) enum FunctionRefusal {
         "{WRAPPER} and {NEXT_WRAPPER} name two other wrappers, and ours starts only one: remove {NEXT_WRAPPER}"
     )]
     TwoWrappers,
+    #[error("{LINE} is set, but not by this command: remove it there, or leave out --line")]
+    OwnLine,
     #[error("a function has at most {MAX_TAGS} tags, and {0} more are needed: remove some")]
     TooManyTags(usize),
     #[error(
@@ -161,6 +167,9 @@ fn needed_change(
     add_layers(&mut change, configuration, options, support)?;
     if support != Support::ExtensionOnly {
         add_wrapper(&mut change)?;
+    }
+    if let Some(format) = options.line {
+        choose_line(&mut change, format)?;
     }
     if !change.differs_from(configuration) {
         return Ok(None);
@@ -400,7 +409,7 @@ pub(super) mod tests {
             offered(&format!("telemetry-python313:{version}"), &[], &["python3.13"]),
             offered(&format!("telemetry-node:{version}"), &[], &["nodejs20.x", "nodejs22.x"]),
         ];
-        InstrumentOptions { layers: Layers { versions: layers }, managed: false, versions: false }
+        InstrumentOptions { layers: Layers { versions: layers }, ..InstrumentOptions::default() }
     }
 
     fn trusted() -> TrustedLayers {

@@ -14,6 +14,7 @@ use std::fmt;
 /// The number of tags that a function may have.
 pub(super) const MAX_TAGS: usize = 50;
 const WRAPPER: &str = "lambda-otlp:wrapper";
+const LINE: &str = "lambda-otlp:line";
 
 /// The changes that the command made to a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,7 @@ pub(super) struct Record {
     pub(super) extension: Option<LayerChange>,
     pub(super) packages: Option<LayerChange>,
     pub(super) wrapper: Option<FormerWrapper>,
+    pub(super) line: Option<FormerLine>,
 }
 
 /// A layer that the command put on a function.
@@ -45,23 +47,45 @@ pub(super) enum FormerWrapper {
     Copied,
 }
 
-impl FormerWrapper {
-    const WORDS: [(Self, &str); 5] = [
+/// The state of `LAMBDA_OTLP_LINE` before the command set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FormerLine {
+    Unset,
+    Empty,
+}
+
+/// A former state of a variable, with its word in the tag.
+trait FormerState: Copy + PartialEq + 'static {
+    const KEY: &'static str;
+    const WORDS: &'static [(Self, &'static str)];
+
+    fn read(tags: &BTreeMap<String, String>) -> Result<Option<Self>, UntrustedTag> {
+        let Some(word) = tags.get(Self::KEY) else { return Ok(None) };
+        let known = Self::WORDS.iter().find(|(_, known)| known == word);
+        known.map(|(state, _)| Some(*state)).ok_or_else(|| UntrustedTag::new(Self::KEY, word))
+    }
+
+    fn tag(self) -> Option<(String, String)> {
+        let (_, word) = Self::WORDS.iter().find(|(state, _)| *state == self)?;
+        Some((Self::KEY.to_owned(), (*word).to_owned()))
+    }
+}
+
+impl FormerState for FormerWrapper {
+    const KEY: &'static str = WRAPPER;
+    const WORDS: &'static [(Self, &'static str)] = &[
         (Self::Unset, "unset"),
         (Self::Empty, "empty"),
         (Self::Moved, "moved"),
         (Self::MovedOverEmpty, "moved-over-empty"),
         (Self::Copied, "copied"),
     ];
+}
 
-    fn word(self) -> &'static str {
-        let found = Self::WORDS.iter().find(|(state, _)| *state == self);
-        found.map_or("", |(_, word)| word)
-    }
-
-    fn of_word(word: &str) -> Option<Self> {
-        Self::WORDS.iter().find(|(_, known)| *known == word).map(|(state, _)| *state)
-    }
+impl FormerState for FormerLine {
+    const KEY: &'static str = LINE;
+    const WORDS: &'static [(Self, &'static str)] =
+        &[(Self::Unset, "unset"), (Self::Empty, "empty")];
 }
 
 impl LayerKind {
@@ -113,7 +137,7 @@ impl fmt::Display for UntrustedTag {
 
 /// Returns `true` if a tag belongs to the record.
 pub(super) fn is_tag(key: &str) -> bool {
-    key == WRAPPER
+    [WRAPPER, LINE].contains(&key)
         || LayerKind::ALL.iter().any(|kind| [kind.tag(), kind.former_tag()].contains(&key))
 }
 
@@ -128,17 +152,11 @@ impl Record {
             let before = arn(kind.former_tag())?;
             Ok(arn(kind.tag())?.map(|put| LayerChange { put, before }))
         };
-        let wrapper = match tags.get(WRAPPER) {
-            Some(word) => {
-                let known = FormerWrapper::of_word(word);
-                Some(known.ok_or_else(|| UntrustedTag::new(WRAPPER, word))?)
-            }
-            None => None,
-        };
         Ok(Self {
             extension: layer(LayerKind::Extension)?,
             packages: layer(LayerKind::Packages)?,
-            wrapper,
+            wrapper: FormerState::read(tags)?,
+            line: FormerState::read(tags)?,
         })
     }
 
@@ -149,7 +167,8 @@ impl Record {
             tags.insert(kind.tag().to_owned(), put.clone());
             tags.extend(before.clone().map(|before| (kind.former_tag().to_owned(), before)));
         }
-        tags.extend(self.wrapper.map(|state| (WRAPPER.to_owned(), state.word().to_owned())));
+        tags.extend(self.wrapper.and_then(FormerState::tag));
+        tags.extend(self.line.and_then(FormerState::tag));
         tags
     }
 
@@ -179,11 +198,12 @@ mod tests {
     #[test]
     fn a_record_survives_its_tags() {
         let arn = |name: &str| format!("arn:aws:lambda:eu-west-1:123456789012:layer:{name}");
-        for (_, word) in FormerWrapper::WORDS {
+        for (index, (wrapper, _)) in FormerWrapper::WORDS.iter().enumerate() {
             let record = Record {
                 extension: Some(LayerChange { put: arn("a:2"), before: Some(arn("a:1")) }),
                 packages: Some(LayerChange { put: arn("b:3"), before: None }),
-                wrapper: FormerWrapper::of_word(word),
+                wrapper: Some(*wrapper),
+                line: FormerLine::WORDS.get(index).map(|(line, _)| *line),
             };
             let mut tags = record.to_tags();
             assert!(tags.keys().all(|key| is_tag(key)), "{tags:?}");
@@ -203,6 +223,7 @@ mod tests {
             ("lambda-otlp:packages", "arn:aws:lambda:eu-west-1:1:layer:a:1"),
             ("lambda-otlp:extension-before", "arn:aws:iam::123456789012:role/admin"),
             ("lambda-otlp:wrapper", "/opt/evil"),
+            ("lambda-otlp:line", "compact"),
         ] {
             let tags = BTreeMap::from([(key.to_owned(), value.to_owned())]);
             let text = Record::of_tags(&tags).unwrap_err().to_string();

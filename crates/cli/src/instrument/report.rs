@@ -203,7 +203,7 @@ impl FunctionReport {
     pub(super) fn write_plan(&self, task: &InstrumentTask, out: &mut dyn Write) -> io::Result<()> {
         self.write_rows(&|entry| entry.state() != FunctionState::Keep, out)?;
         if let InstrumentTask::Instrument(options) = task {
-            write!(out, "{}", snippets::of(&self.entries, &options.layers))?;
+            write!(out, "{}", snippets::of(&self.entries, options))?;
         }
         Ok(())
     }

@@ -2,9 +2,10 @@
 
 use super::configuration::{Configuration, Support};
 use super::layers::{LayerKind, Layers};
-use super::plan::FunctionRefusal;
-use super::plan::FunctionStep;
+use super::line::{COMPACT, LINE};
+use super::plan::{FunctionRefusal, FunctionStep, InstrumentOptions, OUR_WRAPPER, WRAPPER};
 use super::report::FunctionEntry;
+use crate::lines::LineFormat;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -13,21 +14,23 @@ Add these lines to the templates. In place of EXTENSION_ARN and PACKAGES_ARN, us
 function's other layers. Its other variables stay.
 ";
 
+/// `{yaml}`, `{cdk}` and `{terraform}` stand for the variables.
 const LINES: &str = r#"
 SAM, CloudFormation (Properties of the function):
   Layers: [..., EXTENSION_ARN, PACKAGES_ARN]  # after existing layers
-  Environment: {Variables: {AWS_LAMBDA_EXEC_WRAPPER: /opt/lambda-otlp-handler}}
+  Environment: {Variables: {yaml}}
 CDK:
   fn.addLayers(...["EXTENSION_ARN", "PACKAGES_ARN"].map((arn, i) => lambda.LayerVersion.fromLayerVersionArn(this, `LambdaOtlp${i}`, arn)));
-  fn.addEnvironment("AWS_LAMBDA_EXEC_WRAPPER", "/opt/lambda-otlp-handler");
+{cdk}
 Terraform (aws_lambda_function):
   layers = [..., "EXTENSION_ARN", "PACKAGES_ARN"]  # after existing layers
-  environment { variables = { AWS_LAMBDA_EXEC_WRAPPER = "/opt/lambda-otlp-handler" } }
+  environment { variables = {terraform} }
 Serverless Framework (function):
   layers: [..., EXTENSION_ARN, PACKAGES_ARN]  # after existing layers
-  environment: {AWS_LAMBDA_EXEC_WRAPPER: /opt/lambda-otlp-handler}
+  environment: {yaml}
 "#;
 
+/// `{docker}` stands for the variables.
 const IMAGE: &str = r#"
 Dockerfile of a container image, with zips of the release files (here for arm64 and Python 3.13):
   FROM public.ecr.aws/docker/library/alpine AS lambda-otlp
@@ -35,14 +38,20 @@ Dockerfile of a container image, with zips of the release files (here for arm64 
   RUN for zip in /zips/*; do unzip -q -o "$zip" -d /layer; done
   # In the last stage of your image:
   COPY --from=lambda-otlp /layer /opt
-  ENV AWS_LAMBDA_EXEC_WRAPPER=/opt/lambda-otlp-handler
+  ENV {docker}
   # Without AWS's base image, start the runtime client through the wrapper instead:
   # ENTRYPOINT ["/opt/lambda-otlp-handler", "python3", "-m", "awslambdaric"]
 "#;
 
 /// Returns the texts that the refused functions need.
-pub(super) fn of(entries: &[FunctionEntry], layers: &Layers) -> String {
+pub(super) fn of(entries: &[FunctionEntry], options: &InstrumentOptions) -> String {
     let mut text = String::new();
+    let layers = &options.layers;
+    let line = (options.line == Some(LineFormat::Compact)).then_some((LINE, COMPACT));
+    let variables: Vec<(&str, &str)> = [(WRAPPER, OUR_WRAPPER)].into_iter().chain(line).collect();
+    let written = |separator: &str, write: fn((&str, &str)) -> String| {
+        variables.iter().copied().map(write).collect::<Vec<_>>().join(separator)
+    };
     let refusals = |is: fn(&FunctionRefusal) -> bool| {
         entries.iter().filter(
             move |entry| matches!(&entry.step, FunctionStep::Refuse(refusal) if is(refusal)),
@@ -57,10 +66,19 @@ pub(super) fn of(entries: &[FunctionEntry], layers: &Layers) -> String {
             // A write to a String cannot fail.
             let _written = writeln!(text, "  {functions}: {arns}");
         }
-        text.push_str(LINES);
+        let yaml = written(", ", |(name, value)| format!("{name}: {value}"));
+        let cdk =
+            written("\n", |(name, value)| format!("  fn.addEnvironment(\"{name}\", \"{value}\");"));
+        let terraform = written(", ", |(name, value)| format!("{name} = \"{value}\""));
+        let lines = LINES
+            .replace("{yaml}", &format!("{{{yaml}}}"))
+            .replace("{cdk}", &cdk)
+            .replace("{terraform}", &format!("{{ {terraform} }}"));
+        text.push_str(&lines);
     }
     if refusals(|refusal| *refusal == FunctionRefusal::Image).next().is_some() {
-        text.push_str(IMAGE);
+        let docker = written(" ", |(name, value)| format!("{name}={value}"));
+        text.push_str(&IMAGE.replace("{docker}", &docker));
     }
     text
 }

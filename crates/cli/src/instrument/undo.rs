@@ -3,6 +3,7 @@
 
 use super::configuration::Configuration;
 use super::layers::{LayerKind, is_same_layer, kind_by_name, short};
+use super::line::restore_line;
 use super::plan::{Change, FunctionRefusal, FunctionStep, NEXT_WRAPPER, OUR_WRAPPER, WRAPPER};
 use super::record::{FormerWrapper, Record};
 use super::trust::TrustedLayers;
@@ -40,6 +41,7 @@ pub(super) fn undo(configuration: &Configuration, trusted: &TrustedLayers) -> Fu
         restore_layer(&mut change, kind, &record, trusted);
     }
     restore_wrapper(&mut change, &record);
+    restore_line(&mut change, record.line);
     if !configuration.aliases.is_empty() {
         let aliases = configuration.aliases.join(", ");
         change.notes.push(format!(
