@@ -1,7 +1,7 @@
 //! What the answer of a handler says about its invocation, by the rules (`answers`) of `events.json`.
 
 use super::outcome::{FailureKind, HandlerFailure, HandlerOutcome};
-use crate::trigger::{Answers, DESCRIPTION, at, value_of};
+use crate::trigger::{Answers, DESCRIPTION, at, text_at, value_of};
 use serde::ser::{Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -14,29 +14,30 @@ pub(crate) struct ResponseFacts {
     pub(crate) status_code: Option<u16>,
     /// Number of records in a batch that Lambda must deliver again.
     pub(crate) batch_item_failures: usize,
+    /// The status of a durable execution that has not failed.
+    pub(crate) execution_status: Option<&'static str>,
 }
 
 impl ResponseFacts {
     pub(super) fn from_status(status_code: u16) -> Self {
-        Self { status_code: Some(status_code), batch_item_failures: 0 }
+        Self { status_code: Some(status_code), ..Self::default() }
     }
 }
 
 /// Reads a response, which may have megabytes: only its top level is visited, and values under other names are skipped.
 pub(super) fn read_answer<R: Serialize + ?Sized>(response: &R, is_durable: bool) -> HandlerOutcome {
     let found = response.serialize(TopLevel { is_durable }).unwrap_or_default();
-    durable_failure(found.of_durable).map_or(Ok(found.facts), Err)
+    if is_durable { read_durable(found.of_durable) } else { Ok(found.facts) }
 }
 
-/// Returns the failure in the answer of a durable function.
-fn durable_failure(answer: Map<String, Value>) -> Option<HandlerFailure> {
+/// Returns what the answer of a durable function says about its execution.
+fn read_durable(answer: Map<String, Value>) -> HandlerOutcome {
     let rules = &RULES.durable;
-    if answer.is_empty() {
-        return None;
-    }
     let answer = Value::Object(answer);
     if !rules.failed.hold_for(&answer) {
-        return None;
+        let status = text_at(&answer, rules.status.as_str());
+        let execution_status = rules.statuses.iter().find(|known| Some(*known) == status);
+        return Ok(ResponseFacts { execution_status, ..ResponseFacts::default() });
     }
     let error_type = value_of(&rules.error_type, &answer).unwrap_or_default();
     let message = value_of(&rules.message, &answer).unwrap_or_default();
@@ -44,7 +45,7 @@ fn durable_failure(answer: Map<String, Value>) -> Option<HandlerFailure> {
     let lines = lines.into_iter().flatten().filter_map(Value::as_str);
     let stack_trace = lines.collect::<Vec<_>>().join("\n");
     let failure = HandlerFailure::new(FailureKind::Answer, error_type, message);
-    Some(HandlerFailure { stack_trace, ..failure })
+    Err(HandlerFailure { stack_trace, ..failure })
 }
 
 /// Visits a response, and supports no values but maps and structs.

@@ -2,19 +2,21 @@
 
 use super::answer::{RULES, ResponseFacts};
 use super::error_record;
+use super::execution::Execution;
 use super::handler_error::name_of_type;
 use super::http_route;
 use super::new_span::{SpanOptions, SpanStarter, StartedSpan, StartedSpans};
-use super::outcome::{HandlerFailure, HandlerOutcome};
+use super::outcome::{HandlerFailure, HandlerOutcome, execution_status};
 use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
 use crate::invocations::{CutOff, InvocationNumber, OpenInvocation};
 use crate::state::Telemetry;
-use crate::trigger::fill;
 use crate::trigger::span_attributes::SpanAttributes;
+use crate::trigger::{DESCRIPTION, fill};
 use opentelemetry::trace::{SpanRef, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
+use serde_json::json;
 use std::num::NonZero;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -36,7 +38,8 @@ pub(super) struct InvocationSpan {
     number: InvocationNumber,
     /// The request id, for the extension; empty in other modes.
     request_id: String,
-    is_durable_execution: bool,
+    /// The durable execution to which the invocation belongs.
+    execution: Option<Box<Execution>>,
     state: SpanState,
 }
 
@@ -53,12 +56,13 @@ impl InvocationSpan {
         telemetry: &Arc<Telemetry>,
         lambda: &lambda_runtime::Context,
         options: &SpanOptions,
-        extracted: SpanAttributes,
+        mut extracted: SpanAttributes,
     ) -> Self {
         let number = telemetry.begin(lambda.deadline());
-        let is_durable_execution = extracted.is_durable_execution;
+        let mut execution = Execution::take_from(&mut extracted, lambda).map(Box::new);
         let started = AssertUnwindSafe(|| {
-            let started = SpanStarter { telemetry, lambda, options, number }.start(extracted);
+            let spans = SpanStarter { telemetry, lambda, options, number };
+            let started = spans.start(extracted, execution.as_deref_mut());
             let context = &started.root.context;
             let root = context.span().span_context().clone();
             let record = telemetry.announce_root(&lambda.request_id, &root);
@@ -79,7 +83,7 @@ impl InvocationSpan {
             handler_span: consumer.unwrap_or(root),
             number,
             request_id,
-            is_durable_execution,
+            execution,
             state: SpanState::Running,
         }
     }
@@ -96,7 +100,7 @@ impl InvocationSpan {
 
     /// Returns `true` for an invocation of a durable function.
     pub(super) fn is_durable_execution(&self) -> bool {
-        self.is_durable_execution
+        self.execution.is_some()
     }
 
     /// Ends the span and writes the telemetry. The application's processors may have exporters that need the runtime's thread,
@@ -154,6 +158,10 @@ impl InvocationSpan {
             drop(catch_unwind(AssertUnwindSafe(|| end_consumer(&handler_span, outcome))));
         }
         end_root(&self.telemetry, self.number, &self.context, outcome);
+        if let Some(execution) = &self.execution {
+            let ended = || end_execution(&self.telemetry, execution, outcome);
+            drop(catch_unwind(AssertUnwindSafe(ended)));
+        }
         self.telemetry.invocations.drop_context(self.number);
     }
 }
@@ -176,6 +184,15 @@ impl Future for Writing {
         }
         self.invocation.state = SpanState::Flushed;
         Poll::Ready(())
+    }
+}
+
+/// Writes the span of a durable execution if the invocation has ended it.
+fn end_execution(telemetry: &Telemetry, execution: &Execution, outcome: &HandlerOutcome) {
+    let Some((status, failure)) = execution_status(outcome) else { return };
+    let answer = json!({ "Status": status });
+    if RULES.durable.ended.hold_for(&answer) {
+        execution.write_span(telemetry, status, failure);
     }
 }
 
@@ -212,7 +229,7 @@ fn record_outcome(context: &Context, outcome: &HandlerOutcome) -> Vec<&'static s
     };
     match outcome {
         // Success leaves the status unset, so that an error set by the handler remains.
-        Ok(ResponseFacts { status_code, batch_item_failures }) => {
+        Ok(ResponseFacts { status_code, batch_item_failures, .. }) => {
             if let Some(code) = status_code {
                 set(RULES.http_status.attribute.as_str(), i64::from(*code).into());
                 if *code >= RULES.http_status.least_failed && *batch_item_failures == 0 {
@@ -231,6 +248,9 @@ fn record_outcome(context: &Context, outcome: &HandlerOutcome) -> Vec<&'static s
                 set(RULES.http_status.attribute.as_str(), i64::from(code).into());
             }
         }
+    }
+    if let Some((status, _)) = execution_status(outcome) {
+        set(DESCRIPTION.durable.attributes.status.as_str(), status.into());
     }
     if let Some(SpanError { error_type, message }) = SpanError::of(outcome) {
         set("error.type", error_type.into());

@@ -2,6 +2,7 @@
 
 mod answer;
 mod error_record;
+mod execution;
 pub(crate) mod handler_error;
 pub(crate) mod http_route;
 pub(crate) mod instrumentation;

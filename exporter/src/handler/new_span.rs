@@ -1,5 +1,6 @@
 //! The initial data of an invocation's spans: name, kind, attributes, parent and trace id.
 
+use super::execution::{Execution, Place};
 use super::http_route::HttpInvocation;
 use crate::invocations::{InvocationNumber, Invocations};
 use crate::output::stderr;
@@ -63,13 +64,25 @@ pub(super) struct SpanStarter<'a> {
 
 impl SpanStarter<'_> {
     /// Starts the spans of an event with this data, and none if the SDK is disabled.
-    pub(super) fn start(&self, mut extracted: SpanAttributes) -> StartedSpans {
+    pub(super) fn start(
+        &self,
+        mut extracted: SpanAttributes,
+        execution: Option<&mut Execution>,
+    ) -> StartedSpans {
         let kind = self.options.kind.clone().or(extracted.kind.take());
         // With a kind set, the messages belong to the invocation's span.
         let messages = if kind.is_none() { Messages::take_from(&mut extracted) } else { None };
         let caller_context = self.caller_context(extracted.carrier.as_ref());
         let caller = caller_context.span().span_context().clone();
-        let context = self.with_http_invocation(caller_context, &extracted);
+        let Place { parent: context, link } = match execution {
+            Some(execution) => {
+                let xray_header = self.lambda.xray_trace_id.as_deref();
+                execution.begin(self.telemetry, caller_context, xray_header)
+            }
+            None => Place { parent: caller_context, link: None },
+        };
+        extracted.links.extend(link);
+        let context = self.with_http_invocation(context, &extracted);
         if let Some(account) = account_id(&self.lambda.invoked_function_arn) {
             self.telemetry.line.set_account(account);
         }

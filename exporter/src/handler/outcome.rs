@@ -36,6 +36,19 @@ pub(super) enum FailureKind {
     Cancelled,
 }
 
+/// Returns the status of a durable execution, if its function answered one, and the type and message of its failure.
+pub(super) fn execution_status(
+    outcome: &HandlerOutcome,
+) -> Option<(&'static str, Option<(&str, &str)>)> {
+    match outcome {
+        Ok(facts) => Some((facts.execution_status?, None)),
+        Err(failure) if failure.kind == FailureKind::Answer => {
+            Some((FAILED, Some((&failure.error_type, &failure.message))))
+        }
+        Err(_) => None,
+    }
+}
+
 impl HandlerFailure {
     /// Returns `true` if Lambda counts the invocation as failed.
     pub(super) fn is_of_handler(&self) -> bool {
@@ -85,6 +98,9 @@ impl HandlerFailure {
         Self { stack_trace, ..Self::new(FailureKind::Panic, PANIC, message) }
     }
 }
+
+/// The status of a durable execution that failed.
+const FAILED: &str = "FAILED";
 
 /// The error type of a panic.
 const PANIC: &str = "panic";

@@ -19,7 +19,7 @@ use crate::state::{Telemetry, resource, scope};
 use crate::subscriber;
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider as _;
-use providers::ProviderParts;
+use providers::{ProviderParts, TraceParts};
 use settings::{Env, Source};
 use signal_hook::consts::SIGTERM;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,7 +73,7 @@ pub(crate) fn init_from(
     let is_concurrent =
         environment.lambda.initialization_type == InitializationType::ManagedInstances;
     let parts = ProviderParts { environment: &environment, line: &line, resource: &resource };
-    let (spans, tracer_provider) = parts.traces(config.traces);
+    let TraceParts { spans, provider: tracer_provider, sampler } = parts.traces(config.traces);
 
     let of_application = config.log_filter_variable.as_deref().and_then(|name| source.get(name));
     let directives = directives(of_application.as_deref().or(environment.log_filter.as_deref()));
@@ -92,6 +92,7 @@ pub(crate) fn init_from(
     let telemetry = Telemetry {
         tracer: tracer_provider.tracer_with_scope(scope()),
         tracer_provider,
+        sampler,
         logger_provider: parts.logs(config.logs),
         meter_provider: parts.metrics(config.metrics),
         spans,

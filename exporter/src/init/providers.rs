@@ -23,22 +23,29 @@ pub(super) struct ProviderParts<'a> {
     pub(super) resource: &'a Resource,
 }
 
+/// The provider of spans with its parts.
+pub(super) struct TraceParts {
+    pub(super) provider: SdkTracerProvider,
+    /// Our own processor, unless the application replaced it.
+    pub(super) spans: Option<Arc<LambdaSpanProcessor>>,
+    /// The provider's sampler; `None` if the application brought the provider.
+    pub(super) sampler: Option<Box<dyn ShouldSample>>,
+}
+
 impl ProviderParts<'_> {
-    pub(super) fn traces(
-        &self,
-        traces: Traces,
-    ) -> (Option<Arc<LambdaSpanProcessor>>, SdkTracerProvider) {
+    pub(super) fn traces(&self, traces: Traces) -> TraceParts {
         if let Some(provider) = traces.provider {
-            return (None, provider);
+            return TraceParts { provider, spans: None, sampler: None };
         }
+        let sampler = self.sampler(traces.sampler);
         let ids = traces.id_generator.unwrap_or_else(|| Box::new(SequentialIdGenerator::default()));
         let mut builder = SdkTracerProvider::builder()
             .with_resource(self.resource.clone())
             .with_id_generator(InvocationIdGenerator(ids))
-            .with_sampler(self.sampler(traces.sampler))
+            .with_sampler(sampler.clone())
             .with_span_limits(self.environment.span_limits);
         if self.environment.disabled {
-            return (None, builder.build());
+            return TraceParts { provider: builder.build(), spans: None, sampler: Some(sampler) };
         }
         let writes_lines = traces.processors.is_empty() && self.environment.writes.traces;
         let processors = traces.additional_processors.into_iter().chain(traces.processors);
@@ -51,7 +58,7 @@ impl ProviderParts<'_> {
             builder = builder.with_span_processor(SharedProcessor(Arc::clone(&processor)));
             spans = Some(processor);
         }
-        (spans, builder.build())
+        TraceParts { provider: builder.build(), spans, sampler: Some(sampler) }
     }
 
     pub(super) fn logs(&self, logs: Logs) -> SdkLoggerProvider {

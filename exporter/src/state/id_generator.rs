@@ -1,7 +1,7 @@
 //! Gives the invocation's span the trace id that the forwarder and the extension derive, and an invocation's spans consecutive
 //! ids, which compact lines leave out.
 
-use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry::trace::{SpanContext, SpanId, TraceId};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,8 @@ use wire::ids::id_of_number;
 thread_local! {
     /// The trace id for this thread's next span without a parent.
     static NEXT_TRACE_ID: Cell<Option<TraceId>> = const { Cell::new(None) };
+    /// The id for this thread's next span.
+    static NEXT_SPAN_ID: Cell<Option<SpanId>> = const { Cell::new(None) };
     /// `true` if this thread's next span begins an invocation.
     static BEGINS_INVOCATION: Cell<bool> = const { Cell::new(false) };
 }
@@ -32,7 +34,17 @@ pub(crate) fn with_trace_id<T>(trace_id: Option<TraceId>, start: impl FnOnce() -
     start()
 }
 
-/// The generator of the application, except for the trace id of an invocation's span.
+/// Runs `start`, which starts one span on this thread with the ids of this context; the trace id counts for a span without a parent.
+pub(crate) fn with_span_ids<T>(ids: &SpanContext, start: impl FnOnce() -> T) -> T {
+    NEXT_TRACE_ID.set(Some(ids.trace_id()));
+    NEXT_SPAN_ID.set(Some(ids.span_id()));
+    let started = start();
+    NEXT_TRACE_ID.set(None);
+    NEXT_SPAN_ID.set(None);
+    started
+}
+
+/// The generator of the application, except for the trace id of an invocation's span, and the ids of an execution's.
 #[derive(Debug)]
 pub(crate) struct InvocationIdGenerator(pub(crate) Box<dyn IdGenerator>);
 
@@ -42,7 +54,7 @@ impl IdGenerator for InvocationIdGenerator {
     }
 
     fn new_span_id(&self) -> SpanId {
-        self.0.new_span_id()
+        NEXT_SPAN_ID.take().unwrap_or_else(|| self.0.new_span_id())
     }
 }
 

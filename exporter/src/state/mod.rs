@@ -21,7 +21,7 @@ use opentelemetry::trace::{SpanContext, SpanId};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanProcessor as _};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, ShouldSample, SpanProcessor as _};
 use record_filter::RecordFilter;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +37,8 @@ pub(crate) struct Telemetry {
     pub(crate) environment: Config,
     pub(crate) tracer: SdkTracer,
     pub(crate) tracer_provider: SdkTracerProvider,
+    /// The sampler of our provider; `None` if the application brought its own provider.
+    pub(crate) sampler: Option<Box<dyn ShouldSample>>,
     pub(crate) logger_provider: SdkLoggerProvider,
     pub(crate) meter_provider: SdkMeterProvider,
     /// Our own processor, unless the application replaced it.

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use settings::{Env, Source as _};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 use wire::ids::to_hex;
 
@@ -104,7 +105,9 @@ struct Fixture {
     spans: Value,
 }
 
-const SPANS: [&str; 3] = ["server", "consumer", "received_ms"];
+const SPANS: [&str; 4] = ["server", "consumer", "received_ms", "execution"];
+/// The function of the fixtures.
+const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:shop";
 
 impl Fixture {
     /// Replaces the spans in the file, or adds them. The event stays as it is.
@@ -116,7 +119,8 @@ impl Fixture {
             None => before.trim_end().trim_end_matches('}').trim_end(),
         };
         let mut text = event.to_owned();
-        for key in SPANS {
+        // Only durable functions have the last one.
+        for key in SPANS.into_iter().filter(|key| *key != "execution" || !spans[key].is_null()) {
             let value = serde_json::to_string_pretty(&spans[key]).unwrap().replace('\n', "\n  ");
             write!(text, ",\n  \"{key}\": {value}").unwrap();
         }
@@ -189,22 +193,43 @@ fn spans_of(event: &Value, result: &Value) -> Value {
     let function = Function::new();
     let answer = result.clone();
     let handler = move |_| std::future::ready(Ok::<_, lambda_runtime::Error>(answer.clone()));
-    let invocation = super::driver::event(event.clone());
+    let mut invocation = super::driver::event(event.clone());
+    FUNCTION_ARN.clone_into(&mut invocation.context.invoked_function_arn);
+    "shop".clone_into(&mut Arc::make_mut(&mut invocation.context.env_config).function_name);
     let named = create_traced_handler("<function>", function.completion.clone(), handler);
     block_on(named(invocation)).unwrap();
     let written = function.written();
     let of_kind = |kind| written.spans.iter().find(|span| span.kind() == kind);
-    let root = of_kind(SpanKind::Server).unwrap();
-    let mut server = span_in_fixture(root);
-    let has_parent = !root.parent_span_id.is_empty();
-    server["parent"] = has_parent.then(|| ids(&root.trace_id, &root.parent_span_id)).into();
-    let received_at = event.extract_span_attributes().received_at;
+    let with_parent = |span: &Span| {
+        let mut described = span_in_fixture(span);
+        let has_parent = !span.parent_span_id.is_empty();
+        described["parent"] = has_parent.then(|| ids(&span.trace_id, &span.parent_span_id)).into();
+        described
+    };
+    let execution = of_kind(SpanKind::Internal).map(|span| {
+        let mut described = with_parent(span);
+        described["ids"] = ids(&span.trace_id, &span.span_id);
+        described["start_ms"] = (span.start_time_unix_nano / 1_000_000).into();
+        described
+    });
+    let received_at = described_event(event).received_at;
     let received_ms = received_at.map(|time| time.duration_since(UNIX_EPOCH).unwrap().as_millis());
     json!({
-        "server": server,
+        "server": of_kind(SpanKind::Server).map(with_parent),
+        "execution": execution,
         "consumer": of_kind(SpanKind::Consumer).map(span_in_fixture),
         "received_ms": received_ms.map(|ms| u64::try_from(ms).unwrap()),
     })
+}
+
+/// The description of an event, or of the one that started the execution.
+fn described_event(event: &Value) -> SpanAttributes {
+    let described = event.extract_span_attributes();
+    let execution = described.durable_execution.clone();
+    execution
+        .filter(|execution| execution.arn.starts_with(FUNCTION_ARN))
+        .and_then(|execution| execution.input)
+        .unwrap_or(described)
 }
 
 fn span_in_fixture(span: &Span) -> Value {
@@ -231,6 +256,7 @@ fn attributes_in_fixture(attributes: &[proto::KeyValue]) -> Value {
     let value = |own: &proto::KeyValue| match own.value.as_ref()?.value.as_ref()? {
         any_value::Value::StringValue(text) => Some(json!(text)),
         any_value::Value::IntValue(number) => Some(json!(number)),
+        any_value::Value::BoolValue(is) => Some(json!(is)),
         _ => None,
     };
     own.map(|own| (own.key.clone(), value(own).unwrap_or_default())).collect()
@@ -257,13 +283,53 @@ fn events_give_the_spans_of_the_fixtures() {
     assert!(different.is_empty() && fixtures.len() > 90, "{} cases\n{different}", fixtures.len());
 }
 
+/// An event of a durable function around another one.
+fn envelope(event: &Value) -> Value {
+    json!({
+        "DurableExecutionArn": format!("{FUNCTION_ARN}:1/durable-execution/a/b"),
+        "CheckpointToken": "t",
+        "InitialExecutionState": { "Operations": [{
+            "StartTimestamp": 1_790_000_000_123_u64,
+            "ExecutionDetails": { "InputPayload": event.to_string() },
+        }] },
+    })
+}
+
+/// The spans of a durable function's invocation without what its execution adds.
+fn without_execution(mut spans: Value, alone: &Value) -> Value {
+    let server = &mut spans["server"];
+    let attributes = server["attributes"].as_object_mut().unwrap();
+    let before = attributes.len();
+    attributes.retain(|key, _| !key.starts_with("aws.lambda.durable_execution."));
+    assert_eq!(before - attributes.len(), 2, "{server}");
+    if alone["server"]["parent"].is_null() {
+        assert_eq!(server["parent"].take()["traceId"], "6ab13b808d43016f1a6ad23646d69a6d");
+    } else {
+        let link = server["links"].as_array_mut().unwrap().pop().unwrap();
+        assert_eq!(link["traceId"], alone["server"]["parent"]["traceId"]);
+    }
+    spans
+}
+
+#[test]
+fn an_event_that_starts_an_execution_gives_the_same_spans_as_alone() {
+    let fixtures = fixtures();
+    let inputs = fixtures.iter().filter(|fixture| !fixture.name.contains("durable"));
+    for Fixture { name, event, .. } in inputs {
+        let alone = spans_of(event, &Value::Null);
+        let spans = without_execution(spans_of(&envelope(event), &Value::Null), &alone);
+        assert_eq!(spans, alone, "{name}");
+    }
+}
+
 #[test]
 fn the_page_on_signals_has_every_attribute_of_the_fixtures() {
     let page = include_str!("../../../docs/signals.md");
     let (_, section) = page.split_once("## The invocation's span of a function").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     for Fixture { name, spans, .. } in fixtures() {
-        let attributes = ["server", "consumer"].map(|span| spans[span]["attributes"].clone());
+        let attributes =
+            ["server", "consumer", "execution"].map(|span| spans[span]["attributes"].clone());
         for key in attributes.iter().filter_map(Value::as_object).flat_map(|own| own.keys()) {
             assert!(section.contains(&format!("`{key}`")), "{key} of {name}");
         }

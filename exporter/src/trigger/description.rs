@@ -49,7 +49,7 @@ impl Excerpt {
 pub(crate) struct TextList(Excerpt);
 
 impl TextList {
-    pub(super) fn iter(self) -> Lines<'static> {
+    pub(crate) fn iter(self) -> Lines<'static> {
         self.0.as_str().lines()
     }
 }
@@ -88,6 +88,8 @@ pub(crate) struct Description {
     /// The places of headers in an event of no source.
     pub(super) headers: TextList,
     pub(crate) answers: Answers,
+    pub(crate) durable: DurableEvent,
+    pub(super) state_machine: StateMachine,
     /// The first whose conditions hold is the event's.
     pub(super) sources: List<DescribedSource>,
 }
@@ -274,14 +276,65 @@ pub(crate) struct FailedMessages {
 #[derive(Debug)]
 #[cfg_attr(test, derive(Default, Deserialize), serde(default))]
 pub(crate) struct DurableAnswer {
-    /// Holds for the event of a durable function.
-    pub(crate) when: Alternatives,
+    pub(crate) status: Excerpt,
+    pub(crate) statuses: TextList,
+    /// Holds for the answer if the execution has ended.
+    pub(crate) ended: Alternatives,
     /// Holds for the answer if the execution failed.
     pub(crate) failed: Alternatives,
     pub(crate) error_type: AttributePlace,
     pub(crate) message: AttributePlace,
     /// A list of lines.
     pub(crate) stack_trace: Excerpt,
+}
+
+/// The event of a durable function: an envelope around the event that started the execution.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Default, Deserialize), serde(default))]
+pub(crate) struct DurableEvent {
+    pub(super) when: Alternatives,
+    pub(super) arn: Excerpt,
+    /// What stands in the execution's ARN after the ARN of the function.
+    pub(crate) within_function: Excerpt,
+    /// The start of the execution, in milliseconds since the Unix epoch.
+    pub(super) started: TextList,
+    /// The text of the event that started the execution.
+    pub(super) input: Excerpt,
+    /// The first recorded operation. The first invocation has none.
+    pub(super) recorded: Excerpt,
+    /// The execution's span has the id of the hash of this and the ARN.
+    pub(crate) span_seed: Excerpt,
+    /// A template with the place `function`.
+    pub(crate) span_name: Excerpt,
+    pub(crate) attributes: DurableAttributes,
+}
+
+/// The names of the attributes that belong to a durable execution.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Default, Deserialize), serde(default))]
+pub(crate) struct DurableAttributes {
+    pub(crate) arn: Excerpt,
+    pub(crate) status: Excerpt,
+    pub(crate) is_first: Excerpt,
+}
+
+/// The context object of Step Functions, which a state passes to the function that it calls.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Default, Deserialize), serde(default))]
+pub(super) struct StateMachine {
+    /// Where the event has the object, if it is not the event itself.
+    pub(super) at: TextList,
+    pub(super) when: Alternatives,
+    /// The execution whose hash is the trace id.
+    pub(super) execution: TextList,
+    /// The parts of the text whose hash is the parent's id.
+    pub(super) state: TextList,
+    /// Further parts of this text, if one is not 0.
+    pub(super) counts: TextList,
+    /// The lower half of Datadog's trace id, if one of its tracers started the execution.
+    pub(super) trace_id: Excerpt,
+    /// Datadog's tags, of which one is the upper half.
+    pub(super) tags: Excerpt,
 }
 
 impl Description {
@@ -319,6 +372,7 @@ impl DurableAnswer {
         let failed = self.failed.0.iter().flat_map(|tests| tests.iter());
         let mut pointers = failed
             .map(|(pointer, _)| pointer.as_str())
+            .chain([self.status.as_str()])
             .chain(self.error_type.at.iter())
             .chain(self.message.at.iter())
             .chain([self.stack_trace.as_str()]);
@@ -336,7 +390,7 @@ pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
 }
 
 /// The text at a JSON pointer.
-pub(super) fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+pub(crate) fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     at(value, pointer).and_then(non_empty)
 }
 
@@ -351,128 +405,4 @@ fn non_empty(value: &Value) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use expect_test::expect_file;
-    use serde::Deserializer;
-    use serde::de::{Error as _, MapAccess, Visitor};
-    use std::cell::RefCell;
-    use std::fmt;
-    use std::marker::PhantomData;
-
-    impl<T> Default for List<T> {
-        fn default() -> Self {
-            Self(&[])
-        }
-    }
-
-    thread_local! {
-        /// The texts that were read so far.
-        static TEXTS_READ: RefCell<String> = const { RefCell::new(String::new()) };
-    }
-
-    impl<'de> Deserialize<'de> for Excerpt {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            Ok(excerpt(&String::deserialize(deserializer)?))
-        }
-    }
-
-    fn excerpt(text: &str) -> Excerpt {
-        TEXTS_READ.with_borrow_mut(|texts| {
-            let start = texts.find(text).unwrap_or_else(|| {
-                texts.push_str(text);
-                texts.len() - text.len()
-            });
-            Excerpt {
-                start: start.try_into().unwrap(),
-                end: (start + text.len()).try_into().unwrap(),
-            }
-        })
-    }
-
-    impl<'de> Deserialize<'de> for TextList {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            let texts: Vec<String> = Vec::deserialize(deserializer)?;
-            assert!(texts.iter().all(|text| text.lines().count() == 1), "{texts:?}");
-            Ok(Self(excerpt(&texts.join("\n"))))
-        }
-    }
-
-    pub(super) fn trigger<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<TriggerType, D::Error> {
-        use TriggerType::{Datasource, Http, Other, PubSub, Timer};
-        let name = String::deserialize(deserializer)?;
-        let mut all = [Datasource, Http, PubSub, Timer, Other].into_iter();
-        let found = all.find(|trigger| trigger.as_str() == name);
-        found.ok_or_else(|| D::Error::custom(format!("{name} is no trigger")))
-    }
-
-    /// Reads a part whose place in the table is a reference.
-    pub(super) fn leaked<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<&'static T>, D::Error> {
-        let part: Option<T> = Option::deserialize(deserializer)?;
-        Ok(part.map(|part| &*Box::leak(Box::new(part))))
-    }
-
-    impl<T> Default for Table<T> {
-        fn default() -> Self {
-            Self::EMPTY
-        }
-    }
-
-    impl<'de, T: Deserialize<'de> + 'static> Deserialize<'de> for List<T> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            Ok(Self(Vec::deserialize(deserializer)?.leak()))
-        }
-    }
-
-    impl<'de, T: Deserialize<'de> + 'static> Deserialize<'de> for Table<T> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_map(Entries(PhantomData))
-        }
-    }
-
-    struct Entries<T>(PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de> + 'static> Visitor<'de> for Entries<T> {
-        type Value = Table<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Table<T>, M::Error> {
-            let mut entries = Vec::new();
-            while let Some(entry) = map.next_entry()? {
-                entries.push(entry);
-            }
-            Ok(Table(entries.leak()))
-        }
-    }
-
-    /// `UPDATE_EXPECT=1` writes the table.
-    #[test]
-    fn the_table_has_the_description() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/events.json");
-        let text = std::fs::read_to_string(path).unwrap();
-        let read: Description = serde_json::from_str(&text).unwrap();
-        // The output of `Debug` is Rust, but for the references.
-        let texts = TEXTS_READ.take();
-        let mut table = format!("{read:?}")
-            .replace('[', "&[")
-            .replace("DescribedSource {", "\n    DescribedSource {");
-        for part in ["HttpPlaces", "RecordPlaces", "DocumentPlaces"] {
-            table = table.replace(&format!("Some({part} {{"), &format!("Some(&{part} {{"));
-        }
-        let code = format!(
-            "//! The description in `events.json`, written by a test.\n\n\
-             use super::BodyPlace::*;\nuse super::Conversion::*;\nuse super::DestinationPlace::*;\nuse super::Test::*;\nuse super::TriggerType::*;\nuse super::*;\n\n\
-             pub(crate) static DESCRIPTION: Description = {table};\n\n\
-             pub(super) static TEXTS: &str = {texts:?};\n"
-        );
-        expect_file!["description/table.rs"].assert_eq(&code);
-        assert_eq!(format!("{DESCRIPTION:?}"), format!("{read:?}"));
-    }
-}
+mod tests;

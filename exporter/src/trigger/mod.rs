@@ -2,18 +2,21 @@
 
 mod description;
 mod documents;
+mod durable;
 mod http_request;
 mod json;
 mod messages;
 mod sender;
 pub(crate) mod span_attributes;
+mod state_machine;
 mod template;
 mod times;
 mod typed;
 
+pub use durable::DurableExecution;
 pub use span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};
 
-pub(crate) use description::{Answers, DESCRIPTION, at};
+pub(crate) use description::{Answers, DESCRIPTION, DurableEvent, at, text_at};
 pub(crate) use http_request::method_in_name;
 #[cfg(feature = "aws-sdk")]
 pub(crate) use http_request::percent_encoded;

@@ -1,5 +1,6 @@
 //! An event's data for the invocation's span, and a span for the work on one message of a batch.
 
+use super::durable::DurableExecution;
 use crate::propagation::XRAY_HEADER;
 use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, global};
@@ -64,8 +65,9 @@ pub struct SpanAttributes {
     pub trigger: TriggerType,
     /// The time at which API Gateway, Amazon SQS or Amazon EventBridge received the request or the oldest message.
     pub received_at: Option<SystemTime>,
-    /// `true` for the event of a durable function. If its answer is `{"Status": "FAILED", …}`, the span has failed.
-    pub is_durable_execution: bool,
+    /// The execution to which the event of a durable function belongs. If the answer is `{"Status": "FAILED", …}`, the span has
+    /// failed.
+    pub durable_execution: Option<Box<DurableExecution>>,
 }
 
 impl SpanAttributes {
@@ -96,8 +98,8 @@ impl SpanAttributesBuilder {
         with_carrier(carrier: HashMap<String, String>) => builder.built.carrier = Some(carrier);
         /// The trigger.
         with_trigger(trigger: TriggerType) => builder.built.trigger = trigger;
-        /// Whether the event is that of a durable function, whose answer `{"Status": "FAILED", …}` fails the span.
-        with_durable_execution(is_durable: bool) => builder.built.is_durable_execution = is_durable;
+        /// The execution to which the event of a durable function belongs.
+        with_durable_execution(execution: DurableExecution) => builder.built.durable_execution = Some(Box::new(execution));
     }
 
     /// The attributes.

@@ -17,6 +17,13 @@ const OTHER_METHOD = "_OTHER";
 
 /// Returns the description of an invocation. `messages` is `undefined` for an event without messages.
 function describe(api, event) {
+  const described = describeSource(api, event);
+  const { at: places, when } = description.state_machine;
+  const context = isObject(event) && ["", ...places].map((pointer) => at(event, pointer)).find((found) => holdsFor(found, when));
+  return context ? { ...described, carrier: require("./executions.cjs").stateHeaders(context) } : described;
+}
+
+function describeSource(api, event) {
   const found = recognize(event);
   if (found === undefined) return { trigger: "other", attributes: {}, carrier: headersAt(event, description.headers) };
   const { source, subject, records, isAlone } = found;
@@ -488,12 +495,7 @@ function unixMs(value) {
   return utc < 0 ? undefined : utc;
 }
 
-function isObject(value) {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isText = (value) => typeof value === "string" && value !== "";
 
-function isText(value) {
-  return typeof value === "string" && value !== "";
-}
-
-module.exports = { answers, at, describe, headersAt, holdsFor, readValue, xray };
+module.exports = { answers, at, describe, description, headersAt, holdsFor, milliseconds, readValue, text, xray };

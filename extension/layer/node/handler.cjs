@@ -10,7 +10,7 @@ const { types } = require("node:util");
 const { flushInTime, timeLeft } = require("./bound.cjs");
 const { say } = require("./originals.cjs");
 const { Ending, OF_CALLBACK, isPromise, thenable } = require("./ending.cjs");
-const { answers, at, describe: describeEvent, holdsFor, readValue } = require("./events.cjs");
+const { answers, at, describe: describeEvent, description, holdsFor, readValue } = require("./events.cjs");
 const { callerOf, recordFailure } = require("./failure.cjs");
 const { attributesOf, parentOf } = require("./invocation.cjs");
 const { recordWait } = require("./waiting.cjs");
@@ -59,9 +59,11 @@ function noteStatusCodes() {
 
 /// Begins and ends the invocations of one handler.
 class Wrapper {
-  constructor(load, { tracers, cutOffs, contexts }, handler) {
+  constructor(load, { tracers, cutOffs, contexts, samples, useIds }, handler) {
     this.api = load("@opentelemetry/api");
     this.tracers = tracers;
+    this.samples = samples;
+    this.useIds = useIds;
     this.cutOffs = cutOffs;
     this.contexts = contexts;
     this.handler = handler;
@@ -121,13 +123,15 @@ class Wrapper {
     // The sender of an event chooses its content, which may make any of these steps fail.
     try {
       const tracer = this.tracers.getTracer("lambda-otlp/handler");
-      const described = describeEvent(this.api, event);
-      const { server, context } = this.startServer(tracer, described, lambda);
+      const isDurable = holdsFor(event, description.durable.when);
+      const execution = isDurable ? require("./executions.cjs").durableOf(event, lambda) : undefined;
+      const described = describeEvent(this.api, execution === undefined ? event : execution.input);
+      const { server, context } = this.startServer(tracer, described, lambda, execution);
       const watched = this.watch(server, lambda, context);
-      const isDurable = holdsFor(event, answers.durable.when);
       const serverContext = watched?.context ?? context;
       const consumer = described.messages && this.startConsumer(tracer, described.messages, serverContext);
-      const spans = new Spans(this.api, server, consumer, isDurable);
+      const endExecution = (...outcome) => execution.write(this.api, tracer, this.useIds, ...outcome);
+      const spans = new Spans(this.api, server, consumer, execution && endExecution);
       const handlerContext = consumer === undefined ? serverContext : this.api.trace.setSpan(serverContext, consumer);
       return { spans, lambda, watched, context: handlerContext };
     } catch (error) {
@@ -136,18 +140,20 @@ class Wrapper {
     }
   }
 
-  startServer(tracer, described, lambda) {
+  startServer(tracer, described, lambda, execution) {
     const { api } = this;
-    const parent = parentOf(api, described.carrier, lambda);
+    const caller = parentOf(api, described.carrier, lambda);
+    const { parent, links } = execution?.begin(api, caller, this.samples) ?? { parent: caller };
     const attributes = {
-      ...attributesOf(lambda, api.trace.getSpanContext(parent)),
+      ...attributesOf(lambda, api.trace.getSpanContext(caller)),
       "faas.trigger": described.trigger,
       "faas.coldstart": this.isColdStart,
       ...described.attributes,
+      ...execution?.attributes,
     };
     this.isColdStart = false;
     const name = described.name ?? lambda.functionName;
-    const server = tracer.startSpan(name, { kind: api.SpanKind.SERVER, attributes }, parent);
+    const server = tracer.startSpan(name, { kind: api.SpanKind.SERVER, attributes, links }, parent);
     const context = api.trace.setSpan(parent, server).setValue(this.withinKey, true);
     if (this.recordsWait) recordWait(tracer, described, context);
     return { server, context };
@@ -239,16 +245,20 @@ const TIMED_OUT = "the invocation timed out";
 
 /// The SERVER span of an invocation and, if it has messages, the CONSUMER span below, in which the handler runs.
 class Spans {
-  constructor(api, server, consumer, isDurable) {
+  /// `writeExecution` writes the span of the durable execution; `undefined` for other functions.
+  constructor(api, server, consumer, writeExecution) {
     this.api = api;
     this.server = server;
     this.consumer = consumer;
-    this.isDurable = isDurable;
+    this.writeExecution = writeExecution;
+    /// Status and failure of the execution that this invocation ends.
+    this.ended = undefined;
   }
 
   end() {
     this.consumer?.end();
     this.server.end();
+    if (this.ended !== undefined) this.writeExecution(...this.ended);
   }
 
   markFailed(span, type, message) {
@@ -262,10 +272,19 @@ class Spans {
     // The description of the failure may fail.
     if (hasFailed) this.consumer?.setStatus({ code: this.api.SpanStatusCode.ERROR });
     if (!hasFailed && error !== undefined) return this.describeFailure(error, NOT_SERIALIZED);
-    const failure = hasFailed ? value : this.isDurable ? durableFailure(answer) : undefined;
-    if (hasFailed || failure !== undefined) return this.describeFailure(failure);
+    if (hasFailed) return this.describeFailure(value);
+    if (this.writeExecution !== undefined) return this.describeDurable(answers.durable, answer);
     this.describeStatus(answers.http_status, streamed ?? at(answer, answers.http_status.at));
     this.describeFailedMessages(answers.failed_messages, answer);
+  }
+
+  /// Records what a durable function answers about its execution.
+  describeDurable({ status: place, statuses, ended }, answer) {
+    const status = at(answer, place);
+    if (statuses.includes(status)) this.server.setAttribute(description.durable.attributes.status, status);
+    const failure = durableFailure(answer);
+    if (failure !== undefined) this.describeFailure(failure);
+    if (holdsFor(answer, ended)) this.ended = [status, failure];
   }
 
   describeFailure(failure, stated) {
@@ -277,6 +296,8 @@ class Spans {
 
   /// Records that the handler ended after the deadline. Lambda has answered with a timeout, whatever the handler returned.
   describeTimeout() {
+    // Lambda repeats the invocation, and the execution goes on.
+    this.ended = undefined;
     this.markFailed(this.consumer, TIMEOUT, TIMED_OUT);
     this.markFailed(this.server, TIMEOUT, TIMED_OUT);
   }

@@ -329,11 +329,17 @@ function startSdk(load, handler) {
       spanProcessors.push(cutOffs);
     }
   }
+  const { idGenerator, useIds } = choosable(joinXRay(new RandomIdGenerator()));
   const tracers = new BasicTracerProvider({
     resource: defaultResource().merge(detectResources({ detectors: [envDetector] })),
     spanProcessors,
-    idGenerator: joinXRay(new RandomIdGenerator()),
+    idGenerator,
   });
+  // Decides like the sampler about a root span. The SDK hides its sampler.
+  const samples = (traceId, name) => {
+    const tracer = new BasicTracerProvider({ idGenerator }).getTracer("lambda-otlp/handler");
+    return useIds({ traceId }, () => tracer.startSpan(name, { root: true })).spanContext().traceFlags & 1;
+  };
   const propagators = [new W3CTraceContextPropagator(), new W3CBaggagePropagator()];
   const api = load("@opentelemetry/api");
   const contexts = new Contexts(api, new RandomIdGenerator());
@@ -342,7 +348,25 @@ function startSdk(load, handler) {
     context: contexts.follow(new AsyncLocalStorageContextManager().enable()),
     propagation: keepOwnContext(new CompositePropagator({ propagators })),
   });
-  return { tracers, cutOffs, contexts };
+  return { tracers, cutOffs, contexts, samples, useIds };
+}
+
+/// Returns an id generator, and a function that runs an action in which it gives these ids.
+function choosable(generator) {
+  let chosen;
+  const idGenerator = {
+    generateSpanId: () => chosen?.spanId ?? generator.generateSpanId(),
+    generateTraceId: () => chosen?.traceId ?? generator.generateTraceId(),
+  };
+  const useIds = (ids, action) => {
+    chosen = ids;
+    try {
+      return action();
+    } finally {
+      chosen = undefined;
+    }
+  };
+  return { idGenerator, useIds };
 }
 
 /// Returns an id generator. The first root span of an invocation gets X-Ray's trace id if X-Ray samples the invocation, so that

@@ -99,6 +99,21 @@ class XRayHeader:
 
 def describe(event):
     """Describes an invocation by its event."""
+    described = describe_source(event)
+    context = context_object(event)
+    if context is not None:
+        described.carrier = layer_module("lambda_otlp_executions").state(context)
+    return described
+
+
+def context_object(event):
+    """Returns Step Functions' context object if a state machine called the function, or `None`."""
+    rules = DESCRIPTION["state_machine"]
+    places = ("", *rules["at"]) if isinstance(event, dict) else ()
+    return next((found for pointer in places if holds_for(found := at(event, pointer), rules["when"])), None)
+
+
+def describe_source(event):
     found = recognize(event)
     if found is None:
         return SpanAttributes(trigger="other", carrier=headers_at(event, DESCRIPTION["headers"]))

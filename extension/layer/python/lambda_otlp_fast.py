@@ -407,6 +407,10 @@ class Setup:
         """Applies one deadline to all telemetry flushed at the end of an invocation."""
         self.tracers.flush_invocation = layer_module("lambda_otlp_flush").BoundedFlush(current).deliver_to(self.tracers)
 
+    def samples(self, trace_id, _name):
+        """Returns `True` if the sampler samples a root span with this trace id."""
+        return self.tracers.sampler(None, trace_id)
+
     def before_snapshot(self):
         self.tracers.force_flush(1000)
 

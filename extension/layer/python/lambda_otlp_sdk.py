@@ -335,6 +335,12 @@ class Setup:
                     if exporter := getattr(loaded(module), name, None):
                         exporter.export = with_noted_result(exporter.export, bounded)
 
+    @staticmethod
+    def samples(trace_id, name):
+        """Returns `True` if the sampler samples a root span with this trace id."""
+        sampler = getattr(providers()[0], "sampler", None)
+        return sampler is None or sampler.should_sample(None, trace_id, name).decision.is_sampled()
+
     def before_snapshot(self):
         for flush in self.flushes():
             flush()

@@ -350,7 +350,7 @@ class Tracer(trace.Tracer):
         is_sampled = self.provider.sampler(parent, trace_id)
         span_context = trace.SpanContext(
             trace_id,
-            random_id(8),
+            self.provider.id_generator.generate_span_id(),
             is_remote=False,
             trace_flags=trace.TraceFlags(flags | is_sampled),
             trace_state=None if parent is None else parent.trace_state,
@@ -396,10 +396,14 @@ def random_id(length):
 
 
 class IdGenerator:
-    """Generates the ids of traces. lambda_otlp_handler.py replaces the method, as it does in the SDK's generator."""
+    """Generates ids. lambda_otlp_handler.py and lambda_otlp_executions.py replace the methods, as they do in the SDK's
+    generator."""
 
     def generate_trace_id(self):
         return random_id(16)
+
+    def generate_span_id(self):
+        return random_id(8)
 
 
 class TracerProvider(trace.TracerProvider):

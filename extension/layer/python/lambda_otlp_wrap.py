@@ -102,7 +102,7 @@ class Wrapper:
         self.marshalling = Marshalling()
         self.contexts = layer_module("lambda_otlp_contexts")
         self.contexts.follow(trace.get_tracer_provider())
-        self.starter = Starter(setup.reads_environment)
+        self.starter = Starter(setup)
         self.current = CurrentInvocation()
         setup.limit_flushes(self.current)
 
@@ -177,25 +177,31 @@ class Wrapper:
 class Starter:
     """Starts the spans of each invocation."""
 
-    def __init__(self, reads_environment):
+    def __init__(self, setup):
         self.tracer = trace.get_tracer_provider().get_tracer("lambda-otlp/handler")
-        self.reads_environment = reads_environment
+        self.setup = setup
         self.is_cold_start = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") not in INITIALIZED
         self.is_inferred = os.environ.get("LAMBDA_OTLP_INFERRED_SPANS", "").strip().lower() in ("true", "1")
 
     def start(self, event, lambda_context):
-        described = layer_module("lambda_otlp_events").describe(event)
+        events = layer_module("lambda_otlp_events")
+        execution = None
+        if events.holds_for(event, events.DESCRIPTION["durable"]["when"]):
+            execution = layer_module("lambda_otlp_executions").durable(event, lambda_context)
+        described = events.describe(event if execution is None else execution.input)
         of_lambda = layer_module("lambda_otlp_invocation")
-        parent = of_lambda.parent_of(described.carrier, lambda_context, self.reads_environment)
+        caller = of_lambda.parent_of(described.carrier, lambda_context, self.setup.reads_environment)
+        parent, links = (caller, ()) if execution is None else execution.begin(caller, self.setup.samples)
         attributes = {
-            **of_lambda.attributes_of(lambda_context, of_lambda.span_context(parent)),
+            **of_lambda.attributes_of(lambda_context, of_lambda.span_context(caller)),
             "faas.trigger": described.trigger,
             "faas.coldstart": self.is_cold_start,
             **described.attributes,
+            **(execution.attributes() if execution is not None else {}),
         }
         self.is_cold_start = False
         name = described.name or lambda_context.function_name
-        server = self.tracer.start_span(name, parent, trace.SpanKind.SERVER, attributes)
+        server = self.tracer.start_span(name, parent, trace.SpanKind.SERVER, attributes, links)
         context = trace.set_span_in_context(server, parent)
         if self.is_inferred:
             attempt(record_wait, self.tracer, described, context)
@@ -203,9 +209,7 @@ class Starter:
         if described.messages is not None:
             consumer = self.start_consumer(described.messages, context)
             context = trace.set_span_in_context(consumer, context)
-        events = layer_module("lambda_otlp_events")
-        is_durable = events.holds_for(event, events.DESCRIPTION["answers"]["durable"]["when"])
-        return Spans(server, consumer, context, is_durable)
+        return Spans(server, consumer, context, execution, self.tracer)
 
     def start_consumer(self, messages, context):
         """Starts the span in which the handler of messages runs."""
@@ -229,10 +233,14 @@ def record_wait(tracer, described, context):
 class Spans:
     """The SERVER span of an invocation and, if it has messages, the CONSUMER span below, in which the handler runs."""
 
-    def __init__(self, server, consumer, context, is_durable):
+    def __init__(self, server, consumer, context, execution, tracer):
         self.server = server
         self.consumer = consumer
-        self.is_durable = is_durable
+        # The durable execution, or `None`.
+        self.execution = execution
+        self.tracer = tracer
+        # Writes the span of the execution that this invocation ends.
+        self.end_execution = None
         self.token = contexts.attach(context)
 
     def end(self):
@@ -240,8 +248,14 @@ class Spans:
         if self.consumer is not None:
             self.consumer.end()
         self.server.end()
+        if self.execution is not None:
+            self.execution.leave()
+        if self.end_execution is not None:
+            self.end_execution()
 
     def mark_failed(self, error_type, message=None):
+        # Lambda repeats a failed invocation, and the execution goes on.
+        self.end_execution = None
         for span in filter(None, (self.consumer, self.server)):
             mark_failed(span, error_type, message)
 
@@ -263,8 +277,8 @@ class Spans:
             return
         events = layer_module("lambda_otlp_events")
         rules = events.DESCRIPTION["answers"]
-        if self.is_durable and events.holds_for(result, rules["durable"]["failed"]):
-            self.describe_durable_failure(rules["durable"], result, events)
+        if self.execution is not None:
+            self.describe_durable(rules["durable"], result, events)
             return
         self.describe_status(rules["http_status"], result, events)
         self.describe_failed_messages(rules["failed_messages"], result, events)
@@ -286,8 +300,20 @@ class Spans:
             self.server.set_attribute(rule["attribute"], len(messages))
             self.mark_failed(rule["error_type"], rule["message"].format(count=len(messages)))
 
+    def describe_durable(self, rule, result, events):
+        """Records what a durable function answers about its execution."""
+        status = events.at(result, rule["status"])
+        if status in rule["statuses"]:
+            self.server.set_attribute(events.DESCRIPTION["durable"]["attributes"]["status"], status)
+        failure = None
+        if events.holds_for(result, rule["failed"]):
+            failure = self.describe_durable_failure(rule, result, events)
+        if events.holds_for(result, rule["ended"]):
+            generator = trace.get_tracer_provider().id_generator
+            self.end_execution = lambda: attempt(self.execution.write, self.tracer, generator, status, failure)
+
     def describe_durable_failure(self, rule, result, events):
-        """Records the failure that a durable function reports as its result."""
+        """Records the failure that a durable function reports as its result. Returns its type and message."""
         error_type = events.value_of(rule["error_type"], result)
         message = events.value_of(rule["message"], result)
         described = {"exception.type": error_type, "exception.message": message}
@@ -295,6 +321,7 @@ class Spans:
             described["exception.stacktrace"] = "\n".join(map(str, frames))
         self.server.add_event("exception", described)
         self.mark_failed(error_type, message)
+        return error_type, message
 
 
 def mark_failed(span, error_type, message=None):

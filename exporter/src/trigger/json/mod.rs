@@ -4,7 +4,9 @@ use super::SpanAttributesExtractor;
 use super::description::{
     AttributePlace, Conversion, DESCRIPTION, DescribedSource, first_text, text_at,
 };
+use super::durable::DurableExecution;
 use super::span_attributes::SpanAttributes;
+use super::state_machine;
 use super::template::{fill, span_name};
 use super::times;
 use http::{describe_request, headers_at};
@@ -19,33 +21,45 @@ mod records;
 /// `request.headers`. Also describes a single message of a batch whose JSON names its source: SQS, SNS, Kinesis and Kafka.
 impl SpanAttributesExtractor for Value {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        let is_durable_execution = DESCRIPTION.answers.durable.when.hold_for(self);
-        let Some(Recognized { source, subject, records }) = recognize(self) else {
-            let headers = headers_at(self, DESCRIPTION.headers);
-            let carrier = (!headers.is_empty()).then_some(headers);
-            return SpanAttributes { carrier, is_durable_execution, ..SpanAttributes::default() };
-        };
-        let headers = headers_at(subject, source.headers);
-        let mut described = if let Some(places) = source.http {
-            describe_request(places, subject, headers)
-        } else {
-            let carrier = (!headers.is_empty()).then_some(headers);
-            SpanAttributes { carrier, ..SpanAttributes::default() }
-        };
-        described.trigger = source.trigger;
-        described.is_durable_execution = is_durable_execution;
-        described.received_at = times::time_at(subject, source.received);
-        let attributes = source.attributes.iter();
-        described.attributes.extend(attributes.filter_map(|(key, attribute)| {
-            Some(KeyValue::new(key.as_str(), value_of(attribute, subject)?))
-        }));
-        if let Some(records) = records {
-            records.describe(&mut described);
-        }
-        let name = span_name(source, subject, &described.attributes);
-        described.span_name = name.or(described.span_name);
-        described
+        let durable_execution = DurableExecution::from_event(self).map(Box::new);
+        SpanAttributes { durable_execution, ..describe(self) }
     }
+}
+
+/// Describes an event that is no envelope.
+pub(super) fn describe(event: &Value) -> SpanAttributes {
+    let mut described = describe_source(event);
+    if let Some(headers) = state_machine::headers(event) {
+        described.carrier = Some(headers);
+    }
+    described
+}
+
+fn describe_source(event: &Value) -> SpanAttributes {
+    let Some(Recognized { source, subject, records }) = recognize(event) else {
+        let headers = headers_at(event, DESCRIPTION.headers);
+        let carrier = (!headers.is_empty()).then_some(headers);
+        return SpanAttributes { carrier, ..SpanAttributes::default() };
+    };
+    let headers = headers_at(subject, source.headers);
+    let mut described = if let Some(places) = source.http {
+        describe_request(places, subject, headers)
+    } else {
+        let carrier = (!headers.is_empty()).then_some(headers);
+        SpanAttributes { carrier, ..SpanAttributes::default() }
+    };
+    described.trigger = source.trigger;
+    described.received_at = times::time_at(subject, source.received);
+    let attributes = source.attributes.iter();
+    described.attributes.extend(attributes.filter_map(|(key, attribute)| {
+        Some(KeyValue::new(key.as_str(), value_of(attribute, subject)?))
+    }));
+    if let Some(records) = records {
+        records.describe(&mut described);
+    }
+    let name = span_name(source, subject, &described.attributes);
+    described.span_name = name.or(described.span_name);
+    described
 }
 
 /// An event with its source.

@@ -225,17 +225,3 @@ test("an error of the handler's module has no frames of the layer", async () => 
   assert.match(ran.text, /index\.js/);
   assert.doesNotMatch(ran.text, /instrument\.cjs/);
 });
-
-test("a durable function that reports its failure has a failed span", async () => {
-  const text = `exports.handler = async () => ({ Status: "FAILED", Error: { ErrorType: "CardRefused", ErrorMessage: "no money" } });`;
-  const event = { DurableExecutionArn: "arn:aws:lambda:eu-west-1:123456789012:function:shop:1/durable-execution/a/b" };
-  const ran = await run(task({ "index.js": text }), [event, {}]);
-  const [durable, other] = ran.kind("SERVER");
-  assert.deepEqual(
-    [durable.status, durable.attributes["error.type"]],
-    [{ code: 2, message: "no money" }, "CardRefused"],
-    ran.text,
-  );
-  // Only durable executions have this form of answers.
-  assert.notEqual(other.status?.code, 2);
-});

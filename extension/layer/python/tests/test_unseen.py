@@ -200,16 +200,6 @@ def test_an_error_without_a_text_is_recorded_and_stays_alone(tmp_path):
     assert attributes_of(span["events"][0])["exception.type"] == "app.Silent", span
 
 
-def test_a_durable_function_that_reports_its_failure_has_a_failed_span(tmp_path):
-    app = 'def handler(event, context): return {"Status": "FAILED", "Error": {"ErrorType": "CardRefused", "ErrorMessage": "no money"}}'
-    event = {"DurableExecutionArn": "arn:aws:lambda:eu-west-1:123456789012:function:shop:1/durable-execution/a/b"}
-    ran = run(tmp_path, [event, {}], files={"app.py": app})
-    durable, other = sorted(ran.kind("SERVER"), key=lambda span: int(span["startTimeUnixNano"]))
-    assert durable["status"] == {"code": 2, "message": "no money"}, ran.text
-    assert durable["attributes"]["error.type"] == "CardRefused"
-    assert other.get("status", {}).get("code") != 2
-
-
 # Uses of a request or a message that the function keeps, by library. Each returns what the function can see of it afterwards.
 REQUESTS = {
     "urllib": """
