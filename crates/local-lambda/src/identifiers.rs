@@ -1,6 +1,7 @@
 //! Identifiers as AWS makes them: request ids, log streams, X-Ray ids, CloudWatch event ids.
 
-use std::hash::{BuildHasher, RandomState};
+use serde_json::Value;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, RandomState};
 
 use crate::clock::Timestamp;
 use crate::function::VERSION;
@@ -46,15 +47,32 @@ pub(crate) struct TraceContext {
 }
 
 impl TraceContext {
-    /// A new trace. Without active tracing, Lambda samples none.
-    pub(crate) fn new(now: Timestamp, is_sampled: bool) -> Self {
-        let root =
-            format!("1-{:08x}-{:08x}{:016x}", now.seconds(), random() & 0xffff_ffff, random());
+    /// The context of an invocation with this event: a new trace, or the one of its durable execution. Without active tracing, Lambda
+    /// samples none.
+    pub(crate) fn new(event: &[u8], now: Timestamp, is_sampled: bool) -> Self {
+        let root = root_of_execution(event).unwrap_or_else(|| {
+            format!("1-{:08x}-{:08x}{:016x}", now.seconds(), random() & 0xffff_ffff, random())
+        });
         let segment = format!("{:016x}", random());
         let header = format!("Root={root};Parent={segment};Sampled={}", u8::from(is_sampled));
         Self { segment, header }
     }
 }
+
+/// Returns the trace of the durable execution to which an event belongs. Lambda repeats it in each invocation of the execution.
+fn root_of_execution(event: &[u8]) -> Option<String> {
+    // Few events have it, and the others aren't parsed.
+    event.windows(DURABLE.len()).find(|part| *part == DURABLE.as_bytes())?;
+    let envelope: Value = serde_json::from_slice(event).ok()?;
+    let arn = envelope.get(DURABLE)?.as_str()?;
+    let started = envelope.pointer("/InitialExecutionState/Operations/0/StartTimestamp");
+    let seconds = started.and_then(Value::as_u64).unwrap_or_default() / 1000;
+    let hash = |number: u8| BuildHasherDefault::<DefaultHasher>::default().hash_one((number, arn));
+    let (seconds, high) = (seconds & 0xffff_ffff, hash(0) & 0xffff_ffff);
+    Some(format!("1-{seconds:08x}-{high:08x}{:016x}", hash(1)))
+}
+
+const DURABLE: &str = "DurableExecutionArn";
 
 /// `YYYY/MM/DD/[VERSION]<32 hex>`
 pub(crate) fn log_stream(environment: &str, now: Timestamp) -> String {
@@ -76,5 +94,24 @@ impl EventIds {
     pub(crate) fn next(&mut self) -> String {
         self.last += 1;
         format!("{}{:020}", self.prefix, self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn invocations_of_an_execution_have_one_trace() {
+        let root = |event: &str| {
+            let context = TraceContext::new(event.as_bytes(), clock::now(), false);
+            context.header.split(';').next().map(str::to_owned)
+        };
+        let of_execution = r#"{"DurableExecutionArn":"a","InitialExecutionState":{"Operations":[{"StartTimestamp":1790000000123}]}}"#;
+        assert_eq!(root(of_execution), root(of_execution));
+        assert!(root(of_execution).is_some_and(|root| root.starts_with("Root=1-6ab13b80-")));
+        assert_ne!(root(of_execution), root(&of_execution.replace("\"a\"", "\"b\"")));
+        assert_ne!(root("{}"), root("{}"));
     }
 }

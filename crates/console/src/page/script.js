@@ -275,7 +275,7 @@ function drawn(trace) {
   const start = spans.length ? spans[0].start : trace.records.reduce((first, log) => Math.min(first, log.time), Infinity);
   let end = start;
   for (const span of spans) end = Math.max(end, span.end);
-  const rowsOfFunction = rows.filter((row) => row.span.scope !== PLATFORM);
+  const rowsOfFunction = rows.filter((row) => row.span.scope !== PLATFORM && !isOfExecution(row.span));
   const slowest = rowsOfFunction.length > 1 ? rowsOfFunction.reduce((most, row) => (row.own > most.own ? row : most)) : null;
   // The function's own failures tell more than Lambda's.
   const failures = rows
@@ -289,6 +289,7 @@ function drawn(trace) {
     start,
     end,
     length: end - start,
+    scale: scaleOf(spans, start, end),
     slowest,
     failures,
     parents,
@@ -299,6 +300,45 @@ function drawn(trace) {
   for (const { span, logs } of rows)
     if (span.failed && !span.causes.length) span.causes = logs.findLast((log) => log.causes.length)?.causes || [];
   return trace.drawn;
+}
+
+// A span that lasts while its execution waits: that of the execution, or an operation of AWS's plugin.
+function isOfExecution(span) {
+  const keys = ["aws.lambda.durable_execution.arn", "durable.execution.arn"];
+  return (span.kind === "internal" || span.kind === "") && span.fields.some(([key]) => keys.includes(key));
+}
+
+// Points of time and place (0 to 1), between which both grow evenly. Waits of an execution are drawn short.
+function scaleOf(spans, start, end) {
+  const points = [[start, 0]];
+  let busy = 0,
+    covered = start;
+  const gaps = [];
+  if (spans.some(isOfExecution)) {
+    for (const span of spans.filter((each) => !isOfExecution(each))) {
+      if (span.start > covered) gaps.push([covered, span.start]);
+      busy += Math.max(0, span.end - Math.max(covered, span.start));
+      covered = Math.max(covered, span.end);
+    }
+    if (covered < end) gaps.push([covered, end]);
+  }
+  let cut = 0;
+  for (const [from, to] of busy > 0 ? gaps : []) {
+    points.push([from, from - start - cut]);
+    cut += Math.max(0, to - from - busy / 8);
+    points.push([to, to - start - cut]);
+  }
+  points.push([end, end - start - cut]);
+  const all = end - start - cut || 1;
+  return { points: points.map(([time, place]) => [time, place / all]), hasShortWaits: cut > 0 };
+}
+
+// The value of an interpolation between points, of their column `to`, at this value of the other column.
+function between(points, value, from, to) {
+  const next = points.findIndex((point) => point[from] >= value);
+  const [after, before] = [points[next] || points[points.length - 1], points[Math.max(0, next - 1)]];
+  const part = next < 1 ? 1 : (value - before[from]) / (after[from] - before[from] || 1);
+  return before[to] + (after[to] - before[to]) * part;
 }
 
 function nameOf(trace, rows) {
@@ -472,6 +512,7 @@ function detail(trace) {
     "div",
     { class: "facts" },
     element("span", {}, lengthText(picture.length)),
+    picture.scale.hasShortWaits ? element("span", {}, "waits are drawn short") : null,
     element("span", {}, count(picture.rows.length, "span")),
     element("span", {}, timeText(picture.start)),
     picture.slowest && [
@@ -523,7 +564,11 @@ function detail(trace) {
       "div",
       { class: "ticks" },
       [0, 0.25, 0.5, 0.75, 1].map((part) =>
-        element("span", { style: { left: part * 100 + "%" } }, lengthText(picture.length * part)),
+        element(
+          "span",
+          { style: { left: part * 100 + "%" } },
+          lengthText(between(picture.scale.points, part, 1, 0) - picture.start),
+        ),
       ),
     ),
   );
@@ -646,9 +691,9 @@ function spanRow(row, picture, canClose) {
   const { span, depth, logs } = row;
   const below = canClose ? picture.children.get(span.id)?.length : 0;
   const isClosed = closed.has(span.id);
-  const all = picture.length || 1;
-  const from = Math.min(100, Math.max(0, ((span.start - picture.start) / all) * 100));
-  const width = Math.min(100 - from, ((span.end - span.start) / all) * 100);
+  const place = (time) => Math.min(100, Math.max(0, between(picture.scale.points, time, 0, 1) * 100));
+  const from = place(span.start);
+  const width = Math.max(0, place(span.end) - from);
   const key = "s" + span.id;
   const head = element(
     "div",

@@ -7,6 +7,7 @@ mod record;
 mod report;
 mod slowest;
 mod target;
+mod time_scale;
 
 pub use attributes::{AttributeText, INVOCATION_ID, NUMBER, attribute_text, value_text};
 pub use causes::{of_record as causes_of_record, of_span as causes_of_span};
@@ -21,6 +22,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use std::collections::{BTreeMap, BTreeSet};
+use time_scale::TimeScale;
 use wire::ids::to_hex;
 
 /// The scope of the spans and metrics made from Lambda's reports.
@@ -39,6 +41,8 @@ pub struct Waterfall {
     pub began: u64,
     /// Milliseconds from its first span to the end of its last.
     pub millis: f64,
+    /// `true` if waits of a durable execution are drawn short.
+    pub has_short_waits: bool,
     pub rows: Vec<SpanRow>,
     pub records_without_span: Vec<DrawnRecord>,
     /// Lambda's reports of its invocations.
@@ -51,7 +55,7 @@ pub struct SpanRow {
     pub name: String,
     /// The address, table or queue that the name does not tell; empty if there is none.
     pub target: String,
-    /// Beginning and end, as fractions of the trace's duration.
+    /// The places of beginning and end, from 0 to 1.
     pub from: f64,
     pub to: f64,
     pub millis: f64,
@@ -162,14 +166,15 @@ impl Trace<'_> {
         let without_span = self.records.iter().filter(has_no_span);
         let invocation =
             |span: &&Scoped<Span>| attribute_text(&span.item.attributes, INVOCATION_ID);
-        let Bounds { start, end } = self.bounds();
+        let scale = TimeScale::new(&self.spans);
         Waterfall {
             trace_id: to_hex(trace_id),
             invocations: self.spans.iter().filter_map(invocation).collect(),
-            began: start,
-            millis: millis_between(start, end),
+            began: scale.start,
+            millis: millis_between(scale.start, scale.end),
+            has_short_waits: scale.shortens_waits(),
             records_without_span: without_span.map(|record| DrawnRecord::of(record)).collect(),
-            rows: self.rows(&span_ids, spans_by_id),
+            rows: self.rows(&span_ids, spans_by_id, scale),
             reports,
         }
     }
@@ -178,7 +183,12 @@ impl Trace<'_> {
     ///
     /// Every span gets one row, whatever its ids are. If parents form a circle, its first span becomes a root. If an id
     /// occurs twice, the first span has the children and the log records.
-    fn rows(&self, span_ids: &BTreeSet<&[u8]>, spans_by_id: &SpansById<'_>) -> Vec<SpanRow> {
+    fn rows(
+        &self,
+        span_ids: &BTreeSet<&[u8]>,
+        spans_by_id: &SpansById<'_>,
+        scale: TimeScale,
+    ) -> Vec<SpanRow> {
         let mut spans = self.spans.clone();
         spans.sort_by_key(|span| span.item.start_time_unix_nano);
         let parents = drawn_parents(&spans);
@@ -192,11 +202,8 @@ impl Trace<'_> {
             records.entry(&record.item.span_id).or_default().push(DrawnRecord::of(record));
         }
         let own_times = slowest::own_times(&spans, &children);
-        let figures = TraceFigures {
-            bounds: self.bounds(),
-            slowest: slowest::slowest(&spans, &own_times),
-            own_times,
-        };
+        let figures =
+            TraceFigures { scale, slowest: slowest::slowest(&spans, &own_times), own_times };
         let has_no_parent = |position: &usize| {
             parents.get(*position).is_some_and(|parent| !span_ids.contains(parent))
         };
@@ -226,13 +233,6 @@ impl Trace<'_> {
         }
         rows
     }
-
-    fn bounds(&self) -> Bounds {
-        let spans = || self.spans.iter().map(|span| &span.item);
-        let start = spans().map(|span| span.start_time_unix_nano).min().unwrap_or(0);
-        let end = spans().map(|span| span.end_time_unix_nano).max().unwrap_or(start);
-        Bounds { start, end }
-    }
 }
 
 /// A span that waits for its row.
@@ -254,7 +254,7 @@ impl Pending<'_> {
 
 /// The figures of a trace that its rows need.
 struct TraceFigures {
-    bounds: Bounds,
+    scale: TimeScale,
     /// The position of the slowest span.
     slowest: Option<usize>,
     /// The nanoseconds of each span in which none of its children ran.
@@ -276,8 +276,8 @@ impl SpanRow {
             service: scoped.service.clone(),
             name: span.name.clone(),
             target: target(span),
-            from: figures.bounds.fraction(span.start_time_unix_nano),
-            to: figures.bounds.fraction(span.end_time_unix_nano),
+            from: figures.scale.place(span.start_time_unix_nano),
+            to: figures.scale.place(span.end_time_unix_nano),
             millis: millis(span),
             has_failed: has_failed(span),
             why_failed: why_failed(span),
@@ -294,21 +294,6 @@ impl SpanRow {
             links: span.links.iter().map(|link| spans_by_id.describe(link)).collect(),
             records,
         }
-    }
-}
-
-/// The time of a trace, in nanoseconds since the Unix epoch.
-struct Bounds {
-    start: u64,
-    end: u64,
-}
-
-impl Bounds {
-    /// Returns the position of a time between start and end, as a fraction.
-    #[expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
-    fn fraction(&self, time: u64) -> f64 {
-        let duration = self.end.saturating_sub(self.start).max(1);
-        time.saturating_sub(self.start) as f64 / duration as f64
     }
 }
 

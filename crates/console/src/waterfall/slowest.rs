@@ -1,5 +1,6 @@
 //! The time that spans spend themselves, without their children.
 
+use super::time_scale::is_of_execution;
 use super::{PLATFORM_SCOPE, Scoped};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::cmp::Reverse;
@@ -26,9 +27,12 @@ pub(super) fn own_times(
     spans.iter().map(own_time).collect()
 }
 
-/// Returns the position of the span with the most time of its own. Lambda's own spans do not count, nor a single span.
+/// Returns the position of the span with the most time of its own. Lambda's own spans do not count, nor those that last while an
+/// execution waits, nor a single span.
 pub(super) fn slowest(spans: &[&Scoped<Span>], own_times: &[u64]) -> Option<usize> {
-    let of_function = || spans.iter().enumerate().filter(|(_, span)| span.scope != PLATFORM_SCOPE);
+    let is_of_function =
+        |span: &Scoped<Span>| span.scope != PLATFORM_SCOPE && !is_of_execution(&span.item);
+    let of_function = || spans.iter().enumerate().filter(|(_, span)| is_of_function(span));
     if of_function().count() < 2 {
         return None;
     }

@@ -46,6 +46,37 @@ fn child_spans_follow_their_parent_in_start_order() {
 }
 
 #[test]
+fn waits_of_an_execution_are_drawn_short() {
+    const HOUR: u64 = 3_600_000_000_000;
+    const SECOND: u64 = 1_000_000_000;
+    let lasting = |id, parent, start, end_time_unix_nano| Span {
+        end_time_unix_nano,
+        ..span(id, parent, start)
+    };
+    let mut execution = lasting(1, None, SECOND, HOUR);
+    execution.attributes = vec![string_attribute("aws.lambda.durable_execution.arn", "arn")];
+    let first = lasting(2, Some(1), SECOND, 2 * SECOND);
+    let last = lasting(3, Some(1), HOUR - SECOND, HOUR);
+    let places = |spans: &[Span]| -> (bool, Vec<String>) {
+        let scoped: Vec<_> = spans.iter().cloned().map(item).collect();
+        let trace = waterfalls(&scoped, &[]).remove(0);
+        let rows = trace.rows.iter();
+        let places = rows.map(|row| format!("{:.3} to {:.3}", row.from, row.to)).collect();
+        (trace.has_short_waits, places)
+    };
+    // The wait takes a quarter second beside two seconds of invocations.
+    assert_eq!(
+        places(&[execution.clone(), first.clone(), last.clone()]),
+        (true, ["0.000 to 1.000", "0.000 to 0.444", "0.556 to 1.000"].map(str::to_owned).into())
+    );
+    execution.attributes.clear();
+    assert_eq!(
+        places(&[execution, first, last]),
+        (false, ["0.000 to 1.000", "0.000 to 0.000", "1.000 to 1.000"].map(str::to_owned).into())
+    );
+}
+
+#[test]
 fn records_are_ordered_by_time() {
     let record = |time: u64, observed: u64| LogRecord {
         trace_id: vec![1; 16],

@@ -295,7 +295,7 @@ impl InstanceTask {
             let spec = &context.spec;
             let started = clock::now();
             let begin = Instant::now();
-            let trace = TraceContext::new(started, spec.active_tracing);
+            let trace = TraceContext::new(&request.payload, started, spec.active_tracing);
             context.events.start(&request.request_id, &trace);
             let request_id = request.request_id.clone();
             let event = InvocationEvent::new(request, spec, started, &trace);

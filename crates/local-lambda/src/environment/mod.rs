@@ -95,7 +95,7 @@ impl Environment {
 
         let started = clock::now();
         let begin = Instant::now();
-        let trace = TraceContext::new(started, spec.active_tracing);
+        let trace = TraceContext::new(&request.payload, started, spec.active_tracing);
         let event = InvocationEvent::new(request, spec, started, &trace);
         let deadline = begin + spec.timeout;
         let finished = self.run_event(event, &trace, deadline, &mut caller).await;

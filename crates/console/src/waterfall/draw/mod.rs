@@ -325,7 +325,8 @@ fn summary(trace: &Waterfall) -> String {
         0 => spans,
         began => {
             let time = wire::timestamp::rfc3339_millis(began);
-            format!("{spans}, {:.2} ms{slowest}, {time}", trace.millis)
+            let waits = if trace.has_short_waits { " (waits are drawn short)" } else { "" };
+            format!("{spans}, {:.2} ms{waits}{slowest}, {time}", trace.millis)
         }
     }
 }
