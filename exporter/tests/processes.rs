@@ -43,7 +43,7 @@ fn main() {
         Some("has-its-own-subscriber") => runtime.block_on(has_its_own_subscriber()),
         Some("spawns") => threads.block_on(spawns()),
         Some("crashes") => runtime.block_on(crashes()),
-        Some("is-set-up-twice") => is_set_up_twice(),
+        Some("is-set-up-twice") => runtime.block_on(is_set_up_twice()),
         Some("is-not-wrapped") => is_not_wrapped(),
         Some("writes-itself") => writes_itself(),
         Some("is-wrapped-twice") => runtime.block_on(is_wrapped_twice()),
@@ -76,6 +76,8 @@ fn a_mistake_that_loses_telemetry_is_reported_in_one_line() {
         ("writes-itself", ""),
     ] {
         let mut child = Command::new(std::env::current_exe().unwrap());
+        // Only in Lambda is SIGTERM handled.
+        child.env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9");
         let ran = child.arg(format!("--function={function}")).output().unwrap();
         let lines = String::from_utf8(ran.stderr).unwrap();
         assert_eq!(lines.lines().count(), usize::from(!expected.is_empty()), "{function}: {lines}");
@@ -83,9 +85,14 @@ fn a_mistake_that_loses_telemetry_is_reported_in_one_line() {
     }
 }
 
-fn is_set_up_twice() {
+/// Neither SIGTERM nor the handler is blamed: the first telemetry handles the one, the second has wrapped the other.
+async fn is_set_up_twice() {
     let _first = init(TelemetryConfig::default());
-    let _second = init(TelemetryConfig::default());
+    let second = init(TelemetryConfig::default());
+    let handle = async |_: LambdaEvent<Value>| Ok::<_, Error>(json!({}));
+    let mut handler = TracedHandler::new("orders", second, handle);
+    handler.call(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+    unwrapped_invocation(|| ());
 }
 
 /// The runtime's span around an invocation, without a handler of ours.

@@ -18,7 +18,7 @@ use std::fmt;
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -297,23 +297,37 @@ impl InternalExtension {
     }
 }
 
-/// Starts the thread that writes all telemetry at SIGTERM. Existing handlers are still called. `exits` states whether the process
-/// ends after the write, unless a hook was installed later.
+/// Adds this telemetry to what is written at SIGTERM. Existing handlers are still called. `exits` states whether the process ends
+/// after the write, unless a hook was installed later. One thread writes the telemetry of a process that is set up more than once:
+/// otherwise the first write would end the process during the second.
 fn watch_sigterm(exits: bool, telemetry: Weak<Telemetry>) -> io::Result<()> {
+    static WATCHED: Mutex<Vec<Weak<Telemetry>>> = Mutex::new(Vec::new());
+    let watched = || WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !watched().is_empty() {
+        watched().push(telemetry);
+        return Ok(());
+    }
     let (signal, mut signals) = UnixStream::pair()?;
     spawn("otlp-sigterm", move || {
         while signals.read_exact(&mut [0]).is_ok() {
-            if let Some(telemetry) = telemetry.upgrade() {
-                // An error can no longer be reported.
-                drop(within(LAST_WRITE, move || telemetry.write_all_at_end()));
-            }
+            let alive: Vec<_> = watched().iter().filter_map(Weak::upgrade).collect();
+            // Errors can no longer be reported.
+            let write = move || alive.iter().for_each(|one| drop(one.write_all_at_end()));
+            within(LAST_WRITE, write);
             if exits && !is_hook_installed() {
                 std::process::exit(0);
             }
         }
     })?;
     pipe::register(SIGTERM, signal)?;
+    watched().push(telemetry);
     Ok(())
+}
+
+/// Returns `true` if the process handled SIGTERM before this library did.
+pub(crate) fn is_handled_by_others() -> bool {
+    static IS_HANDLED: OnceLock<bool> = OnceLock::new();
+    *IS_HANDLED.get_or_init(|| is_handled(SIGTERM))
 }
 
 /// Returns `true` if the process has a shutdown hook, whenever it was installed. Only one that also handles SIGINT, like
@@ -323,7 +337,7 @@ pub(crate) fn is_hook_installed() -> bool {
 }
 
 /// Returns `true` if the process handles this signal, from the mask of caught ones (proc_pid_status(5)).
-pub(crate) fn is_handled(signal: i32) -> bool {
+fn is_handled(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let digits = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let mask = digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());

@@ -21,7 +21,6 @@ use opentelemetry::global;
 use opentelemetry::trace::TracerProvider as _;
 use providers::{ProviderParts, TraceParts};
 use settings::{Env, Source};
-use signal_hook::consts::SIGTERM;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use telemetry_config::TelemetryConfig;
@@ -88,7 +87,7 @@ pub(crate) fn init_from(
     // The test process simulates many functions.
     let handles_sigterm =
         !config.without_sigterm_handler && !environment.disabled && cfg!(not(test));
-    let exits = handles_sigterm.then(|| !extension::is_handled(SIGTERM));
+    let exits = handles_sigterm.then(|| !extension::is_handled_by_others());
     let telemetry = Telemetry {
         tracer: tracer_provider.tracer_with_scope(scope()),
         tracer_provider,

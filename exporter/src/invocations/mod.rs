@@ -178,6 +178,8 @@ impl InvocationsState {
 /// The invocations of the process; tests have their own.
 static OF_PROCESS: LazyLock<Arc<Invocations>> = LazyLock::new(|| Arc::new(Invocations::new()));
 
+static HAVE_BEGUN: AtomicBool = AtomicBool::new(false);
+
 impl Invocations {
     fn new() -> Self {
         let clock = Box::new(opentelemetry::time::now);
@@ -227,6 +229,7 @@ impl Invocations {
         deadline: SystemTime,
         bounds_writes: bool,
     ) -> InvocationNumber {
+        HAVE_BEGUN.store(true, Ordering::Relaxed);
         let now = self.now();
         let write_at = write_at(now, deadline);
         let mut state = self.lock();
@@ -318,6 +321,11 @@ impl Invocations {
 
     pub(crate) fn have_begun(&self) -> bool {
         self.lock().begun > 0
+    }
+
+    /// Returns `true` if an invocation of any telemetry of this process has begun.
+    pub(crate) fn have_begun_in_process() -> bool {
+        HAVE_BEGUN.load(Ordering::Relaxed)
     }
 
     /// Takes the invocations whose spans are open. The caller ends the spans.

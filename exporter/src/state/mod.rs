@@ -147,10 +147,11 @@ impl Telemetry {
         self.bridges_logs && !self.prints_events && self.record_filter.takes_handler_errors()
     }
 
-    /// Reports an invocation that neither a handler of ours nor the application itself has written.
+    /// Reports an invocation that neither a handler of ours nor the application itself has written. The handler may have other
+    /// telemetry than the subscriber.
     pub(crate) fn warn_without_handler(&self) {
         let is_written = self.is_written_by_application.load(Ordering::Relaxed);
-        if !is_written && !self.environment.disabled && !self.invocations.have_begun() {
+        if !is_written && !self.environment.disabled && !Invocations::have_begun_in_process() {
             stderr::warn(
                 "the handler isn't wrapped, so its telemetry is written only at the end of the environment, if at all: pass it to \
                  TracedHandler::new, or add OtelTracingLayer to the service",
