@@ -7,6 +7,7 @@ use crate::config::{Config, LogLevel, ProcessorMode, TelemetryConfig, TelemetryC
 use crate::export::{LambdaSpanProcessorBuilder, Output, StdoutSpanExporterBuilder};
 use crate::handler::instrumentation::Instrumentation;
 use crate::handler::{HandlerError, InvocationFuture, OtelTracingLayer};
+use crate::output::stderr;
 use crate::state::completion::TelemetryCompletionHandler;
 use crate::trigger::{SpanAttributesBuilder, SpanAttributesExtractor, TriggerType};
 use lambda_runtime::LambdaEvent;
@@ -176,6 +177,13 @@ impl StdoutSpanExporterBuilder {
         self
     }
 
+    /// Has no effect: the provider's resource replaces it.
+    #[deprecated = "set the resource on the provider, which replaces this one"]
+    #[must_use]
+    pub fn resource(self, _resource: Resource) -> Self {
+        self
+    }
+
     /// Has no effect: lines always go to stdout.
     #[deprecated = "lines go to stdout; the extension of this project reads OTLP over HTTP"]
     #[must_use]
@@ -286,8 +294,20 @@ impl EventBuilder {
     }
 }
 
+/// A message of a [`Logger`]. Without a subscriber, an event would be lost.
+macro_rules! log {
+    ($logger:ident, $level:ident, $message:ident) => {
+        if tracing::dispatcher::has_been_set() {
+            tracing::event!(Level::$level, "[{}] {}", $logger.prefix, $message.as_ref());
+        } else if Level::$level <= Level::INFO {
+            stderr::print(&format!("[{}] {}", $logger.prefix, $message.as_ref()));
+        }
+    };
+}
+
 /// lambda-otel-lite's logger, which prefixes messages. There it prints lines of text; here each message is a `tracing` event, and
-/// thereby a log record of its invocation. For new code, prefer `tracing`'s macros.
+/// thereby a log record of its invocation. Before [`init_telemetry`], it is a line on stderr, from INFO on. For new code, prefer
+/// `tracing`'s macros.
 #[derive(Debug, Clone)]
 pub struct Logger {
     prefix: Cow<'static, str>,
@@ -307,21 +327,21 @@ impl Logger {
 
     /// Logs a message with level DEBUG.
     pub fn debug(&self, message: impl AsRef<str>) {
-        tracing::debug!("[{}] {}", self.prefix, message.as_ref());
+        log!(self, DEBUG, message);
     }
 
     /// Logs a message with level INFO.
     pub fn info(&self, message: impl AsRef<str>) {
-        tracing::info!("[{}] {}", self.prefix, message.as_ref());
+        log!(self, INFO, message);
     }
 
     /// Logs a message with level WARN.
     pub fn warn(&self, message: impl AsRef<str>) {
-        tracing::warn!("[{}] {}", self.prefix, message.as_ref());
+        log!(self, WARN, message);
     }
 
     /// Logs a message with level ERROR.
     pub fn error(&self, message: impl AsRef<str>) {
-        tracing::error!("[{}] {}", self.prefix, message.as_ref());
+        log!(self, ERROR, message);
     }
 }

@@ -146,6 +146,7 @@ async fn renamed_and_ineffective_options_still_compile() {
     let output = Arc::new(InMemoryOutput::default());
     let exporter =
         OtlpStdoutSpanExporter::builder().headers(headers).pipe(true).output(output.clone());
+    let exporter = exporter.resource(Resource::builder_empty().build());
     let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder()
         .with_resource(get_lambda_resource())
         .with_batch_exporter(exporter.build())

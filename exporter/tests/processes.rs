@@ -46,12 +46,14 @@ fn main() {
         Some("is-set-up-twice") => runtime.block_on(is_set_up_twice()),
         Some("is-not-wrapped") => is_not_wrapped(),
         Some("writes-itself") => writes_itself(),
+        #[cfg(feature = "lambda-otel-lite")]
+        Some("logs-first") => lambda_otlp_exporter::Logger::new("stock").info("starting"),
         Some("is-wrapped-twice") => runtime.block_on(is_wrapped_twice()),
         Some(_) => runtime.block_on(has_a_subscriber()),
         None => {
             an_event_is_printed_or_written_as_a_record_and_never_both();
             an_error_is_written_before_a_crash();
-            a_mistake_that_loses_telemetry_is_reported_in_one_line();
+            what_would_be_lost_is_reported_in_one_line();
             runtime.block_on(a_coloured_report_is_plain_text_in_the_span());
             the_guides_subscriber_prints_each_event_once_and_no_payload();
             for asserts in ["uses-globals", "has-a-subscriber", "spawns"] {
@@ -68,12 +70,14 @@ fn run(function: &str, variables: &[(&str, &str)]) -> Output {
     child.stderr(Stdio::inherit()).output().unwrap()
 }
 
-fn a_mistake_that_loses_telemetry_is_reported_in_one_line() {
+fn what_would_be_lost_is_reported_in_one_line() {
     for (function, expected) in [
         ("is-set-up-twice", "telemetry is set up for the second time in this process"),
         ("is-not-wrapped", "the handler isn't wrapped"),
         ("is-wrapped-twice", "the handler is wrapped twice"),
         ("writes-itself", ""),
+        #[cfg(feature = "lambda-otel-lite")]
+        ("logs-first", "[stock] starting"),
     ] {
         let mut child = Command::new(std::env::current_exe().unwrap());
         // Only in Lambda is SIGTERM handled.

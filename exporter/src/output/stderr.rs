@@ -6,13 +6,18 @@ use std::time::Duration;
 
 /// Writes one line, or nothing if stderr is closed or full, because the exporter's own log must not disturb the function.
 pub(crate) fn warn(text: &str) {
+    print(&format!("lambda-otlp-exporter: {text}"));
+}
+
+/// Writes a line of the application as it is.
+pub(crate) fn print(text: &str) {
     write_if_writable(std::io::stderr(), text);
 }
 
 /// Writes without the lock of `eprintln!`, whose holder may be waiting for stderr's reader. Skips the line if a write would
 /// block.
 fn write_if_writable(fd: impl AsFd, text: &str) {
-    let line = format!("lambda-otlp-exporter: {}\n", text.replace('\n', " "));
+    let line = format!("{}\n", text.replace('\n', " "));
     if wait_until_writable(&fd, line.len(), Duration::ZERO).is_ok() {
         rustix::io::write(&fd, line.as_bytes()).ok();
     }

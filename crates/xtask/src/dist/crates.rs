@@ -1,4 +1,4 @@
-//! The crates for crates.io: the Rust library, and those of the workspace that it needs.
+//! The crates for crates.io: the Rust library, those of the workspace that it needs, and the one that adds its older name.
 
 use crate::checks::{locked_packages, output, root};
 use crate::ci::{cargo, installed, succeed};
@@ -8,11 +8,12 @@ use std::path::Path;
 use std::process::Command;
 
 /// Cargo finds the order in which they are published.
-const CRATES: [&str; 5] = [
+const CRATES: [&str; 6] = [
     LIBRARY,
     "lambda-otlp-deflate",
     "lambda-otlp-extensions-api",
     "lambda-otlp-settings",
+    "lambda-otlp-stdout-span-exporter",
     "lambda-otlp-wire",
 ];
 
