@@ -51,7 +51,6 @@ pub struct Request {
     items: usize,
     few_keys: bool,
     /// `false` if a check found no reserved name, or none was made.
-    #[cfg_attr(not(feature = "decode"), expect(dead_code, reason = "only readers ask"))]
     may_have_reserved_names: bool,
 }
 
