@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use std::collections::HashSet;
 use std::fmt;
 use test_support::Logged;
 use wire::Limits;
@@ -44,10 +45,12 @@ impl SentItem {
     fn new(content: Vec<u8>, attributes: &[KeyValue]) -> Self {
         let value =
             |key: &str| attributes.iter().find(|attribute| attribute.key == key)?.value.clone();
-        let number = match value(NUMBER) {
-            Some(AnyValue { value: Some(Value::IntValue(number)) }) => Some(number),
+        let number = value(NUMBER).and_then(|value| match value.value? {
+            Value::IntValue(number) => Some(number),
+            // A number of a log record in OpenObserve's column.
+            Value::StringValue(number) => number.parse().ok(),
             _ => None,
-        };
+        });
         let is_partial = value("lambda_otlp.partial").is_some();
         let event = match value("log.record.uid") {
             Some(AnyValue { value: Some(Value::StringValue(event)) }) => Some(event),
@@ -72,7 +75,24 @@ impl SentItem {
         Self { content: span.encode_to_vec(), ..item }
     }
 
+    /// A log record with its numbers as texts, without the columns in which the forwarder repeats them for OpenObserve.
     pub(super) fn of_log_record(record: &LogRecord) -> Self {
+        let mut record = record.clone();
+        let keys: HashSet<String> = record.attributes.iter().map(|it| it.key.clone()).collect();
+        let repeats =
+            |it: &KeyValue| it.key.strip_suffix("_number").is_some_and(|it| keys.contains(it));
+        record.attributes.retain(|attribute| !repeats(attribute));
+        for attribute in &mut record.attributes {
+            let value = attribute.value.as_mut().and_then(|value| value.value.as_mut());
+            if let Some(value) = value {
+                match value {
+                    Value::IntValue(number) => *value = Value::StringValue(number.to_string()),
+                    Value::DoubleValue(number) => *value = Value::StringValue(number.to_string()),
+                    Value::BoolValue(is_true) => *value = Value::StringValue(is_true.to_string()),
+                    _ => {}
+                }
+            }
+        }
         Self::new(record.encode_to_vec(), &record.attributes)
     }
 
