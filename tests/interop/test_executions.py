@@ -98,8 +98,9 @@ def execute(folder, *requirements, payload, env=(), options=()):
         }
         start = urllib.request.Request(f"http://127.0.0.1:{store}/start-durable-execution", json.dumps(body).encode())
         urllib.request.urlopen(start).close()
-        ended = ('\\"Status\\": \\"SUCCEEDED\\"', '\\"Status\\": \\"FAILED\\"')
-        wait_for(lambda: any(text in printed.read_text() for text in ended), printed.read_text)
+        ended = ("Status:SUCCEEDED", "Status:FAILED")
+        plain = str.maketrans("", "", ' "\\')
+        wait_for(lambda: any(text in printed.read_text().translate(plain) for text in ended), printed.read_text)
     lines = [line for line in printed.read_text().splitlines() if line.startswith("{")]
     return Run("\n".join(lines))
 

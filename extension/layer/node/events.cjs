@@ -14,12 +14,16 @@ const { answers, limits } = description;
 const METHODS = new Set(description.http_methods);
 const W3C = ["traceparent", "tracestate", "baggage"];
 const OTHER_METHOD = "_OTHER";
+// The names in an event of which a state machine's has one.
+const OF_STATES = ["Execution", ...description.state_machine.at.map((pointer) => pointer.split("/")[1])];
 
 /// Returns the description of an invocation. `messages` is `undefined` for an event without messages.
 function describe(api, event) {
   const described = describeSource(api, event);
+  // Few events have one of the names of Step Functions' context object, and the others are not searched.
+  if (!isObject(event) || !OF_STATES.some((name) => event[name] !== undefined)) return described;
   const { at: places, when } = description.state_machine;
-  const context = isObject(event) && ["", ...places].map((pointer) => at(event, pointer)).find((found) => holdsFor(found, when));
+  const context = ["", ...places].map((pointer) => at(event, pointer)).find((found) => holdsFor(found, when));
   return context ? { ...described, carrier: require("./executions.cjs").stateHeaders(context) } : described;
 }
 
@@ -330,9 +334,7 @@ function xray(header) {
 }
 
 /// Returns an id in lower case. An id of zeros is invalid.
-function idOf(digits) {
-  return /[^0]/.test(digits) ? digits.toLowerCase() : undefined;
-}
+const idOf = (digits) => (/[^0]/.test(digits) ? digits.toLowerCase() : undefined);
 
 function xrayContext(header) {
   const { traceId, parentId, isSampled } = xray(header);
@@ -358,9 +360,7 @@ function decoded(body) {
   return utf8(bytes);
 }
 
-function utf8(bytes) {
-  return isUtf8(bytes) ? bytes.toString() : undefined;
-}
+const utf8 = (bytes) => (isUtf8(bytes) ? bytes.toString() : undefined);
 
 /// Returns W3C's headers in the JSON of a body, also within the envelopes of Amazon SNS and EventBridge.
 function headersOfBody(body) {
@@ -441,9 +441,7 @@ function text(value, pointers) {
   });
 }
 
-function textsOf(values) {
-  return (Array.isArray(values) ? values : [values]).filter((value) => typeof value === "string");
-}
+const textsOf = (values) => (Array.isArray(values) ? values : [values]).filter((value) => typeof value === "string");
 
 /// Returns the value that a table of the description has for a name of the event.
 function named(table, name) {

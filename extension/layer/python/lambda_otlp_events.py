@@ -19,6 +19,8 @@ from opentelemetry.context import Context
 DESCRIPTION = described("events.json")
 LIMITS = DESCRIPTION["limits"]
 METHODS = set(DESCRIPTION["http_methods"])
+# The names in an event of which a state machine's has one.
+OF_STATES = {pointer.split("/")[1] for pointer in (*DESCRIPTION["state_machine"]["at"], *DESCRIPTION["state_machine"]["when"][0])}
 W3C = ("traceparent", "tracestate", "baggage")
 HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 OTHER_METHOD = "_OTHER"
@@ -108,9 +110,12 @@ def describe(event):
 
 def context_object(event):
     """Returns Step Functions' context object if a state machine called the function, or `None`."""
+    # Few events have one of its names, and the others are not searched.
+    if not isinstance(event, dict) or OF_STATES.isdisjoint(event):
+        return None
     rules = DESCRIPTION["state_machine"]
-    places = ("", *rules["at"]) if isinstance(event, dict) else ()
-    return next((found for pointer in places if holds_for(found := at(event, pointer), rules["when"])), None)
+    places = (at(event, pointer) for pointer in ("", *rules["at"]))
+    return next((found for found in places if holds_for(found, rules["when"])), None)
 
 
 def describe_source(event):
