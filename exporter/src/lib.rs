@@ -37,8 +37,8 @@
 //   the failure, `answer` what a response says, by the rules of `events.json`. `error_record` logs the handler's error.
 //   `handler_error` and `panic_place` describe errors and panics, `http_route` and `matched_path` the routes of routers.
 // - `outgoing` adds trace context to calls (`fields`, `json`). `aws_sdk` makes spans of AWS SDK calls (`request`: the addressee).
-// - `state`: what invocations share, and its flushes. `flush_invocation` decides the content and order of the write
-//   at the end of an invocation, `write_cut_off` those of a write before a timeout or exit. `completion` is the application's
+// - `state`: what invocations share, and its flushes. In its own file, `flush_invocation()` decides the content and order of the
+//   write at the end of an invocation, `write_cut_off()` those of a write before a timeout or exit. `completion` is the application's
 //   handle, `record_filter` has the levels, `id_generator` the ids, `resource` the resource, `log_crate` the records of the `log`
 //   crate.
 // - `extension` decides the mode (`sync`, `async`, `finalize`) and handles SIGTERM. `invocations` decides when `async` writes,

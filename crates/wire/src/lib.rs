@@ -21,8 +21,9 @@
 //!   `split` cuts one, `truncate` shortens it, and `invocation_spans` finds the spans that name their invocation.
 //! - `json` converts OTLP/JSON: `read`, `write`, and `scalar` for values.
 //! - `signal` has the three signals; other code is generic over them.
-//! - `protobuf` is the reader and writer of fields. `view` reads messages, `edit` changes them. `schema` has the messages as
-//!   tables, `field` the numbers, `depth` limits recursion.
+//! - `protobuf` is the reader and writer of fields.
+//! - `view` reads messages, `edit` changes them.
+//! - `schema` has the messages as tables, `field` the numbers, `depth` limits recursion.
 //! - `reserved` has the names that we compute and content can't use; `stored_key` is the spelling in which OpenObserve stores
 //!   keys.
 //! - `fingerprint` makes the fingerprint of an exception without frames, for the library and for platform's.
