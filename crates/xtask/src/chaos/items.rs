@@ -63,16 +63,16 @@ impl SentItem {
         Self { function: function.to_owned(), ..self }
     }
 
+    /// A span; that of an invocation without its failure, which the forwarder takes from the runtime's line too.
     pub(super) fn of_span(span: &Span) -> Self {
-        let item = Self::new(span.encode_to_vec(), &span.attributes);
-        if item.number.is_some() {
-            return item;
+        let is_of_invocation = span.attributes.iter().any(|it| it.key == "faas.invocation_id");
+        if !is_of_invocation {
+            return Self::new(span.encode_to_vec(), &span.attributes);
         }
-        // A span of the layer, without its status, which the forwarder sets from the runtime's line.
         let mut span = span.clone();
         span.status = None;
         span.attributes.retain(|attribute| attribute.key != "error.type");
-        Self { content: span.encode_to_vec(), ..item }
+        Self::new(span.encode_to_vec(), &span.attributes)
     }
 
     /// A log record with its numbers as texts, without the columns in which the forwarder repeats them for OpenObserve.
