@@ -1,16 +1,27 @@
 //! Forwards one event: reads it, converts its log events chunk by chunk, delivers them, and reports their fate.
 //!
-//! The path of an event, with the function of each step:
+//! The stages, from the event to the account. Each has its limits beside its code, with their reasons:
 //!
-//! 1. [`Forwarder::forward`] begins a [`Forwarding`]. The events that Lambda wants answered in parts go through `sources`, which does
-//!    the next steps for each Kinesis record or message of a queue.
-//! 2. [`Forwarding::read_traces`] reads the whole event first, if a rule asks about whole traces (`traces`).
-//! 3. [`Reading::next`](reading::Reading::next) pulls batches of log events from the event, ends the streams, and converts chunks.
-//! 4. [`Forwarding::forward_part`] selects the routes of each batch (`router`), and forwards its chunks.
-//! 5. [`Forwarding::route`] divides the requests of a chunk into pieces, which go through [`Forwarding::apply_rules`] and
-//!    [`Forwarding::add_to_routes`].
-//! 6. [`Outbox::add`] collects the requests of a destination. [`Outbox::flush_if_full`] delivers them if enough wait, and
-//!    [`Outbox::flush`] at the end of the event or its part. Both put undelivered telemetry into the queues.
+//! ```text
+//! read      Reading::next             batches of at most 3 MiB (SourceLimits), stream by stream
+//! convert   convert::convert          chunks of at most 8 MiB of OTLP
+//! divide    RequestPieces             pieces of what a delivery takes, as rules and adaptation copy them
+//! rule      OriginRules::apply        drop, change, redact, sample
+//! adapt     backend::sanitize         for each destination: names and types that OpenObserve keeps
+//! collect   Outbox::add               batches by destination, signal and stream, until 2 MiB wait
+//! order     delivery::deliver         six batches at once; 10 s without an accepted item end a signal
+//! merge     wire::merge               requests of the destination's size
+//! window    IngestPolicy::sort        what OpenObserve would drop as too old is dead-lettered
+//! send      Client::export            10 s, 2 retries; a refused request is halved
+//! bisect    bisect_refused            only queued requests, from the second attempt on
+//! account   Outbox::note_sent         the ledger counts what was accepted
+//! queue     queues::put::enqueue      messages of at most 900 KiB, into the retry or the dead-letter queue
+//! report    Report::note              the ledger counts the rest, by its place
+//! ```
+//!
+//! [`Forwarder::forward`] begins a [`Forwarding`], which has the stages down to `collect`; the [`Outbox`] has the others. The events
+//! that Lambda wants answered in parts go through `sources`, which forwards each Kinesis record or message of a queue by itself. If a
+//! rule asks about whole traces, [`Forwarding::read_traces`] reads and converts the whole event first (`traces`).
 //!
 //! A queued request, which needs no conversion, goes from `sources` to [`redrive`](crate::queues::redrive::redrive).
 
@@ -23,7 +34,7 @@ mod traces;
 
 use crate::config::Config;
 use crate::convert::{ConvertOptions, Converted, StreamState};
-use crate::delivery::destination::{Destination, Export};
+use crate::delivery::destination::{Destination, DestinationRoute, Export};
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
 use crate::queues::put::Queues;
@@ -256,21 +267,27 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         Err(Panicked)
     }
 
-    /// Applies the rules to what a chunk was converted to, and adds it to its destinations. Returns the rest of the conversion's result,
-    /// which counts only if nothing panics.
+    /// Takes what a chunk was converted to through the rules to its destinations. Returns the rest of the conversion's result, which
+    /// counts only if nothing panics.
     async fn route(
         &mut self,
         mut converted: Converted,
         batch: &ForwardedBatch<'_, E>,
     ) -> Result<Converted, Panicked> {
-        let rules = self.forwarder.rules.of_origin(&batch.batch.origin);
+        let Forwarder { rules, options, .. } = self.forwarder;
+        let origin_rules = rules.of_origin(&batch.batch.origin);
         let requests = std::mem::take(&mut converted.requests);
-        let growth = self.forwarder.rules.growth();
-        let enough = self.forwarder.options.enough_to_deliver;
-        let mut pieces = RequestPieces::new(requests, growth, enough);
+        let mut pieces = RequestPieces::new(requests, rules.growth(), options.enough_to_deliver);
         while let Some(piece) = catch_panic(|| pieces.next())? {
-            let counted = self.apply_rules(&rules, piece)?;
-            self.add_to_routes(counted, &batch.routing, &converted.service_name).await?;
+            let CountedRequests { mut requests, ledger } =
+                self.apply_rules(&origin_rules, piece)?;
+            let mut routes = batch.routing.routes.iter().peekable();
+            while let Some(route) = routes.next() {
+                let is_last = routes.peek().is_none();
+                let own = if is_last { std::mem::take(&mut requests) } else { requests.clone() };
+                let adapted = adapt(own, route, &converted.service_name)?;
+                self.outbox.add(route, &batch.routing, adapted, ledger).await;
+            }
         }
         Ok(converted)
     }
@@ -297,27 +314,19 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         self.outbox.report.note_effects(effects);
         Ok(CountedRequests { requests, ledger })
     }
+}
 
-    /// Adapts requests to the destination of each route, and adds them to the next delivery.
-    async fn add_to_routes(
-        &mut self,
-        counted: CountedRequests,
-        routing: &Routing<'_, E>,
-        service_name: &str,
-    ) -> Result<(), Panicked> {
-        let CountedRequests { mut requests, ledger } = counted;
-        let mut routes = routing.routes.iter().peekable();
-        while let Some(route) = routes.next() {
-            let is_last = routes.peek().is_none();
-            let own = if is_last { std::mem::take(&mut requests) } else { requests.clone() };
-            let profile = route.destination.config.profile;
-            let adapted = catch_panic(|| -> Vec<Sanitized> {
-                own.into_iter().map(|request| sanitize(profile, request, service_name)).collect()
-            })?;
-            self.outbox.add(route, routing, adapted, ledger).await;
-        }
-        Ok(())
-    }
+/// Adapts requests to the destination of a route.
+fn adapt<E>(
+    requests: Vec<Request>,
+    route: &DestinationRoute<'_, E>,
+    service_name: &str,
+) -> Result<Vec<Sanitized>, Panicked> {
+    let profile = route.destination.config.profile;
+    catch_panic(|| {
+        let adapt = |request| sanitize(profile, request, service_name);
+        requests.into_iter().map(adapt).collect()
+    })
 }
 
 /// A batch whose log events are being forwarded.
