@@ -9,7 +9,9 @@ use crate::queues::put::Queues;
 use crate::rules::{DestinationRule, LiveRules, RuleSet, RulesError};
 use crate::source::Event;
 use crate::vitals::Vitals;
-use aws::{AwsSecrets, FreezeAwareInstant, SecretService as _, SqsQueue, SqsSettings};
+use aws::{
+    AwsSecrets, FreezeAwareInstant, RequestSigner, SecretService as _, SqsQueue, SqsSettings,
+};
 use backend::{Client, ClientError, DestinationConfig};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
@@ -26,6 +28,7 @@ const PARAMETER_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Handler {
     config: Config,
     aws: Arc<AwsSecrets>,
+    signer: Arc<RequestSigner>,
     default_destination: Arc<Destination<Client>>,
     forwarder: Mutex<Forwarder<Client, SqsQueue>>,
     rules: Option<Mutex<LiveRules>>,
@@ -37,7 +40,9 @@ impl Handler {
     /// before the first invocation.
     pub fn new(config: Config, clock: fn() -> SystemTime) -> Result<Self, ClientError> {
         let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), clock));
-        let client = Client::authorized(&config.destination, &aws, aws::SECRET_LIFETIME)?;
+        let signer = Arc::new(RequestSigner::new(&config.secrets, clock));
+        let client =
+            Client::authorized(&config.destination, &aws, aws::SECRET_LIFETIME)?.signed_by(&signer);
         let default_destination = default_destination(&config, client);
         let destinations = vec![Arc::clone(&default_destination)];
         let queue = |settings: &SqsSettings| SqsQueue::new(settings.clone(), clock);
@@ -48,6 +53,7 @@ impl Handler {
         let forwarder = Forwarder::new(destinations, queues, Options::of(&config));
         Ok(Self {
             aws,
+            signer,
             default_destination,
             forwarder: Mutex::new(forwarder),
             rules: config.rules.clone().map(|source| Mutex::new(LiveRules::new(source))),
@@ -114,14 +120,15 @@ impl Handler {
             headers: rule.headers.clone(),
             secret: rule.secret.clone(),
             profile: rule.profile,
+            signals: rule.signals.clone(),
             own_authority: common.own_authority,
             proxy: common.proxy,
             request_timeout: common.request_timeout,
             compression: common.compression,
-            max_request_bytes: common.max_request_bytes,
             ..DestinationConfig::new(&rule.endpoint)
         };
-        let client = Client::authorized(&config, &self.aws, aws::SECRET_LIFETIME)?;
+        let client =
+            Client::authorized(&config, &self.aws, aws::SECRET_LIFETIME)?.signed_by(&self.signer);
         let policy = self.config.old_records.for_profile(rule.profile);
         let destination = Destination::new(&rule.name, client, &config, policy);
         Ok(destination.with_stream(rule.stream.clone()))

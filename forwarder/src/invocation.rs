@@ -155,6 +155,10 @@ pub(crate) fn log(report: &Report) {
         "data points without a finite value dropped: the backend cannot store them",
     );
     warn_if_any(
+        report.not_taken,
+        "items dropped: no destination takes their signal, see LAMBDA_OTLP_SIGNALS, and signals of destinations in the rules",
+    );
+    warn_if_any(
         report.dropped_for_time,
         "records outside the backend's ingest window dropped, see LAMBDA_OTLP_OLD_RECORDS",
     );

@@ -46,6 +46,16 @@ impl Items {
         }
     }
 
+    /// Takes out items that [`Self::add`] added.
+    pub(crate) fn remove(&mut self, kind: SignalKind, items: usize) {
+        let count = match kind {
+            SignalKind::Traces => &mut self.spans,
+            SignalKind::Metrics => &mut self.data_points,
+            SignalKind::Logs => &mut self.log_records,
+        };
+        *count = count.saturating_sub(items);
+    }
+
     pub fn total(&self) -> usize {
         self.spans + self.data_points + self.log_records + self.undecodable
     }
@@ -115,7 +125,7 @@ sums! {
         /// In the retry queue.
         pub parked: usize,
         pub dead_lettered: usize,
-        /// Dropped by a rule or a variable, not storable by the backend, or undecodable without a dead-letter queue.
+        /// Dropped by a rule or a variable, taken by no destination, not storable by the backend, or undecodable without a dead-letter queue.
         pub dropped: usize,
         /// Coming again: returned to Lambda, which delivers the event again, or left in their message of the retry queue.
         pub returned: usize,

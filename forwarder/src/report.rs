@@ -80,6 +80,8 @@ pub struct Report {
     pub undecodable: Vec<ReportedLine>,
     /// Dropped data points without a finite value. OpenObserve would store rows that break queries.
     pub dropped_points: usize,
+    /// Items that no destination of their log group takes (`LAMBDA_OTLP_SIGNALS`).
+    pub not_taken: usize,
     /// Attributes whose key was changed, because OpenObserve stores another key in the same column.
     pub renamed: usize,
     /// Items dropped because of their time (`LAMBDA_OTLP_OLD_RECORDS`).

@@ -81,6 +81,8 @@ def test_doctor_of_a_deployed_function(moto, group, backend):
     _, checks = moto.run(*doctor, "--canary", LAMBDA_OTLP_ENDPOINT="")
     has(checks, "credentials", "failed", "`aws ssm put-parameter --overwrite --type SecureString --name /credentials --value")
     backend.status = 200
+    # Another backend has no email and password.
+    has(checks, "credentials", "failed", "'HEADER: VALUE'")
     configure(moto, **of_backend, LAMBDA_OTLP_RETRY_QUEUE_URL=queue)
 
     # A policy of the account that leads to the forwarder too, and then alone.
@@ -220,3 +222,32 @@ def test_doctor_follows_the_stacks_parameters_and_outputs(moto, backend):
     # Without the stack, nothing is checked.
     code, found = moto.run("doctor", "--stack", "none")
     assert (code, [check["name"] for check in found]) == (64, ["function"])
+
+
+def test_what_cloudwatch_writes_is_not_forwarded_to_it(moto, group):
+    records = "/lambda-otlp-records"
+    headers = f"x-aws-log-group={records},x-aws-log-stream=records"
+    endpoint = {"LAMBDA_OTLP_ENDPOINT": f"https://xray.{REGION}.amazonaws.com/", "LAMBDA_OTLP_BACKEND": "otlp"}
+    configure(moto, **endpoint, LAMBDA_OTLP_HEADERS=headers)
+    moto.allow_logs(FUNCTION)
+    for name in ["aws/spans", records]:
+        moto.create_log_stream(name, "records")
+
+    def doctor():
+        return moto.run("doctor", "--function", FUNCTION, "--log-group", "*", LAMBDA_OTLP_ENDPOINT="")[1]
+
+    assert verdict(doctor(), "subscription") == "ok"
+    # `subscribe` leaves both out, and the other log group in.
+    selected = ["subscribe", "--destination", function_arn(FUNCTION), "--include", "*"]
+    _, printed = moto.run(*selected, "--yes")
+    actions = {entry["log_group"]: f"{entry['action']}: {entry['reason']}" for entry in printed["entries"]}
+    assert [actions["aws/spans"], actions[records]] == ["skip: of the delivery path itself"] * 2, actions
+    # Somebody adds filters by hand.
+    for name in ["aws/spans", records]:
+        moto.logs.put_subscription_filter(
+            logGroupName=name, filterName="by-hand", filterPattern="", destinationArn=function_arn(FUNCTION)
+        )
+        has(doctor(), "subscription", "failed", f"{name}: filter by-hand", "whose backend writes", "delete-subscription-filter")
+    # Of another region, they are not what this backend writes.
+    configure(moto, LAMBDA_OTLP_ENDPOINT="https://xray.us-east-1.amazonaws.com/", LAMBDA_OTLP_HEADERS=headers)
+    assert verdict(doctor(), "subscription") == "ok"

@@ -24,6 +24,7 @@ from samtranslator.yaml_helper import yaml_parse
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:o2-AbCdEf"
 PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key"
+RECORDS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/lambda-otlp/telemetry/records"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
 
 
@@ -205,6 +206,26 @@ def warnings(aws, program, variables, folder):
             2,
             id="log groups by the subscriber, into a stream",
         ),
+        pytest.param(
+            {"Backend": "otlp", "Signals": "cumulative_metrics", "Vitals": "emf"},
+            [],
+            False,
+            1,
+            id="a backend without most signals",
+        ),
+        pytest.param(
+            {
+                "Backend": "cloudwatch",
+                "Endpoint": f"https://xray.{REGION}.amazonaws.com/",
+                "Headers": "x-tenant=shop",
+                "LogGroups": "/aws/lambda/*,aws/*",
+                "ExcludedLogGroups": "*-dev",
+            },
+            [f"logs:PutLogEvents on {RECORDS}", "xray:PutSpans on *", "cloudwatch:PutMetricData on *"],
+            True,
+            1,
+            id="CloudWatch's endpoints",
+        ),
     ],
 )
 def test_the_stacks_functions_accept_their_variables(cloudformation, tmp_path, parameters, expected, has_subscriber, mappings):
@@ -241,6 +262,9 @@ def test_the_stacks_functions_accept_their_variables(cloudformation, tmp_path, p
         assert group.get("kmsKeyId", "") == given.get("StorageKmsKeyArn", "")
     functions = [function["Environment"]["Variables"] for function in aws.lambda_.list_functions()["Functions"]]
     subscribers = [variables for variables in functions if "LAMBDA_OTLP_INCLUDE" in variables]
+    if given.get("Backend") == "cloudwatch":
+        # CloudWatch writes the spans there.
+        assert [variables["LAMBDA_OTLP_EXCLUDE"] for variables in subscribers] == ["aws/spans,*-dev"]
     assert (len(subscribers), len(functions)) == (has_subscriber, 2 + has_subscriber)
     for variables in functions:
         program = SUBSCRIBER if variables in subscribers else FORWARDER
@@ -250,6 +274,58 @@ def test_the_stacks_functions_accept_their_variables(cloudformation, tmp_path, p
                 queue = variables[name].rsplit("/", 1)[1]
                 send = f"sqs:SendMessage on arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
                 assert sum(grant.endswith(send) for grant in granted) >= 2, send
+
+
+@pytest.mark.parametrize(
+    ("signals", "expected"),
+    [
+        ("traces,metrics,logs", None),
+        ("cumulative_metrics", "Traces are not sent. Delta metrics are not sent. Logs are not sent. "),
+        ("logs,traces", "Metrics are not sent. "),
+        ("traces,logs,metrics", ""),
+    ],
+)
+def test_the_stack_names_what_it_does_not_send(cloudformation, signals, expected):
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("bootstrap", "")
+    aws = cloudformation
+    aws.create_bucket("artifacts")
+    aws.s3.put_object(Bucket="artifacts", Key="code.zip", Body=code.getvalue())
+    given = {"Endpoint": "https://o2.example.com/api/default", "Backend": "otlp", "Signals": signals}
+    aws.cloudformation.create_stack(
+        StackName="telemetry",
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+        TemplateBody=template(),
+    )
+    [stack] = aws.cloudformation.describe_stacks(StackName="telemetry")["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    assert outputs.get("SignalsNotSent") == expected
+
+
+def test_cloudformation_refuses_to_forward_what_cloudwatch_writes():
+    """moto does not evaluate rules."""
+    rule = yaml_parse((ROOT / "template.yaml").read_text())["Rules"]["CloudWatchWritesSpans"]
+
+    def evaluate(node, parameters):
+        match node:
+            case {"Ref": name}:
+                return parameters[name]
+            case {"Fn::Equals": [one, other]}:
+                return evaluate(one, parameters) == evaluate(other, parameters)
+            case {"Fn::Not": [condition]}:
+                return not evaluate(condition, parameters)
+            case text:
+                return text
+
+    def is_refused(**parameters):
+        [assertion] = rule["Assertions"]
+        return evaluate(rule["RuleCondition"], parameters) and not evaluate(assertion["Assert"], parameters)
+
+    assert is_refused(Backend="cloudwatch", LogGroups="aws/spans")
+    assert not is_refused(Backend="cloudwatch", LogGroups="/aws/lambda/orders")
+    assert not is_refused(Backend="openobserve", LogGroups="aws/spans")
 
 
 @pytest.mark.skipif("RELEASE_TEMPLATES" not in os.environ, reason="`cargo xtask moto` makes the templates of a release")
@@ -312,8 +388,12 @@ def test_the_template_of_a_release_publishes_the_layers_that_instrument_adds(clo
         ("https://api.openobserve.ai", False),
         ("https://api.openobserve.ai/api/shop", True),
         ("https://collector.example.com:4318/", True),
+        ("https://collector.example.com:4318/v1/traces", False),
+        ("https://o2.example.com/api/default/v1/logs/", False),
+        ("https://collector.example.com/v1/metrics?key=1", False),
+        ("https://collector.example.com/v1/metrics-of-shop", True),
     ],
 )
-def test_an_endpoint_without_its_organization_is_refused(endpoint, is_accepted):
+def test_an_endpoint_without_its_organization_or_with_a_signals_path_is_refused(endpoint, is_accepted):
     endpoints = yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]["Endpoint"]
     assert bool(re.search(endpoints["AllowedPattern"], endpoint)) == is_accepted

@@ -6,6 +6,7 @@ use crate::reqwest_transport::ReqwestTransport;
 use crate::signature::{
     Credentials, PathEncoding, Scope, ToSign, amz_date, authorization, payload_hash,
 };
+use crate::signer::PostToSign;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use settings::Proxy;
@@ -321,25 +322,50 @@ fn sign<'a>(
     time: SystemTime,
 ) -> Result<AwsHttpRequest<'a>, NoResponse> {
     let UnsignedRequest { service, region, method, url, headers: given, body, .. } = request;
+    let post = PostToSign { service, region, url, body: &body };
+    let headers = headers_with(given, &method, post, request.path_encoding, credentials, time)?;
+    let max_response_bytes = request.max_response_bytes;
+    Ok(AwsHttpRequest { method, url, headers, body, max_response_bytes })
+}
+
+/// Returns the headers of the signature of a request that has no others to sign.
+pub(crate) fn sign_headers(
+    method: &Method,
+    post: PostToSign<'_>,
+    credentials: &Credentials,
+    time: SystemTime,
+) -> Result<HeaderMap, NoResponse> {
+    headers_with(Vec::new(), method, post, PathEncoding::Twice, credentials, time)
+}
+
+/// Adds the headers of the signature to those that are given, which it covers.
+fn headers_with<'a>(
+    given: Vec<(&'static str, &'a str)>,
+    method: &Method,
+    PostToSign { service, region, url, body }: PostToSign<'a>,
+    path_encoding: PathEncoding,
+    credentials: &'a Credentials,
+    time: SystemTime,
+) -> Result<HeaderMap, NoResponse> {
     let time = amz_date(time);
     let host = host(url);
-    let payload = payload_hash(&body);
-    let mut texts = given;
+    let payload = payload_hash(body);
+    let mut texts: Vec<(&'static str, &str)> = given;
     texts.extend([("host", host.as_str()), ("x-amz-date", &time)]);
     let token = credentials.session_token.as_ref();
     texts.extend(token.map(|token| ("x-amz-security-token", token.expose())));
     // Only S3 requires this header.
-    if request.path_encoding == PathEncoding::Once {
+    if path_encoding == PathEncoding::Once {
         texts.push(("x-amz-content-sha256", &payload));
     }
     texts.sort_unstable();
     let to_sign = ToSign {
         scope: Scope { service, region, time: &time },
-        method: &method,
+        method,
         url,
         headers: &texts,
         payload_hash: &payload,
-        path_encoding: request.path_encoding,
+        path_encoding,
     };
     let authorization = authorization(&to_sign, credentials);
     texts.push(("authorization", &authorization));
@@ -350,8 +376,7 @@ fn sign<'a>(
         value.set_sensitive(matches!(name, "authorization" | "x-amz-security-token"));
         headers.insert(HeaderName::from_static(name), value);
     }
-    let max_response_bytes = request.max_response_bytes;
-    Ok(AwsHttpRequest { method, url, headers, body, max_response_bytes })
+    Ok(headers)
 }
 
 /// A response, successful or not.

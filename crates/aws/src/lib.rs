@@ -13,6 +13,7 @@
 //!
 //! - `client` signs a request and sends it once (`signature`, `credentials`). It knows endpoints and partitions, and recognizes
 //!   throttling. `reqwest_transport` is its HTTP, with proxies.
+//! - `signer` signs requests that another client sends.
 //! - `logs`: log groups, their tags and filters, log events. It repeats throttled requests until the deadline, so its callers see
 //!   none, and other temporary errors a few times.
 //! - `sqs` sends messages and hides received ones. `response` decides about a message by its answer, `address` has a queue's
@@ -32,6 +33,7 @@ mod reqwest_transport;
 mod s3;
 mod secret;
 mod signature;
+mod signer;
 mod sqs;
 mod variables;
 
@@ -57,6 +59,7 @@ pub use secret::{
     SecretHeader, SecretReading, SecretService,
 };
 pub use signature::{Credentials, PathEncoding};
+pub use signer::{PostToSign, RequestSigner, SignedHeaders};
 pub use sqs::{
     LONGEST_DELAY, LONGEST_VISIBILITY_TIMEOUT, QueueError, SqsQueue, SqsSettings, region_of_host,
 };

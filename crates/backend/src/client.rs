@@ -9,7 +9,7 @@ use crate::http::{
 };
 use crate::judge::Reason;
 use crate::mask::Mask;
-use aws::{CachedSecret, CurrentSecret, SecretError, SecretService};
+use aws::{CachedSecret, CurrentSecret, RequestSigner, SecretError, SecretService};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use settings::{InvalidValue, quoted};
@@ -78,6 +78,14 @@ impl Client {
             Arc::new(CachedSecret::new(service, reference.clone(), lifetime))
         });
         Ok(Self::new(destination)?.with_secret(secret))
+    }
+}
+
+impl Client {
+    /// Signs requests to CloudWatch's endpoints.
+    #[must_use]
+    pub fn signed_by(self, signer: &Arc<RequestSigner>) -> Self {
+        Self { transport: self.transport.signed_by(signer), ..self }
     }
 }
 
@@ -222,6 +230,7 @@ impl<T: Transport> Client<T> {
         let terms = Terms {
             profile: self.destination.profile,
             max_bytes: self.destination.max_request_bytes,
+            max_items: self.destination.max_items(request.kind()),
             stream: stream.as_ref().map_or(&[], |stream| stream.as_bytes()),
             mask: &headers.mask,
             learned: &self.learned,

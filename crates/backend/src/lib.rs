@@ -7,7 +7,8 @@
 //! Each module uses only modules before it in this list:
 //!
 //! - `destination`: settings of a backend. `variables` has those that all senders share, `endpoints` the URL of each signal,
-//!   `requests` the headers, `stream-name` and limits of each request, `own_authority` private certificates. `direct_mode`
+//!   `requests` the headers, `stream-name` and limits of each request, `signals` the telemetry that the backend takes,
+//!   `own_authority` private certificates, `cloudwatch` what its endpoints want. `direct_mode`
 //!   decides whether the extension sends itself.
 //! - `http`: one attempt (`transport`, `grpc`, and `json_stream` for OpenObserve's older endpoint `_json`). `response` parses
 //!   `Retry-After`, `own_certificate` trusts private authorities, `cause` explains a failed connection.
@@ -46,8 +47,9 @@ pub use self::http::{
 };
 pub use client::{Client, UnusableSecret, read_secret};
 pub use destination::{
-    Compression, DESTINATION, DestinationConfig, Endpoints, InvalidAuthority, O2_DESTINATION,
-    OwnAuthority, Profile, STREAM, missing_organization,
+    CloudWatchEndpoint, Compression, DESTINATION, DestinationConfig, Endpoints, InvalidAuthority,
+    O2_DESTINATION, OwnAuthority, Profile, STREAM, Signals, Telemetry, UnknownSignal,
+    WrittenLogGroup, missing_organization,
 };
 pub use export::{Fate, Outcome, UndeliveredPart};
 pub use judge::Reason;

@@ -1,5 +1,6 @@
 //! Checks that a backend answers, accepts the credentials and speaks OTLP, and explains the results to a person.
 
+use crate::client::Client;
 use crate::destination::{Compression, DestinationConfig, Profile};
 use crate::http::{
     ClientError, GRPC_STATUS_TEXT, HttpRequest, HttpResponse, HttpTransport, Transport as _,
@@ -7,6 +8,7 @@ use crate::http::{
 };
 use crate::judge::{Failure, GRPC_STATUS, Next, excerpt, judge};
 use crate::mask::Mask;
+use aws::RequestSigner;
 use http::HeaderMap;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -15,6 +17,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use settings::{Check, is_local};
 use std::borrow::Cow;
 use std::io::Error;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
@@ -45,6 +48,7 @@ pub struct Reach {
     /// The headers of each request, including credentials.
     pub headers: HeaderMap,
     pub advice: Advice,
+    signer: Option<Arc<RequestSigner>>,
 }
 
 impl Reach {
@@ -55,7 +59,24 @@ impl Reach {
         advice: Advice,
     ) -> Result<Self, ClientError> {
         let headers = header_map(&destination.headers)?;
-        Ok(Self { destination, transport, headers, advice })
+        Ok(Self { destination, transport, headers, advice, signer: None })
+    }
+
+    /// Signs requests to CloudWatch's endpoints.
+    #[must_use]
+    pub fn signed_by(self, signer: Option<Arc<RequestSigner>>) -> Self {
+        let Some(signer) = signer else { return self };
+        let transport = self.transport.signed_by(&signer);
+        Self { transport, signer: Some(signer), ..self }
+    }
+
+    /// A client of the same backend.
+    pub fn client(&self) -> Result<Client, ClientError> {
+        let client = Client::new(&self.destination)?;
+        Ok(match &self.signer {
+            Some(signer) => client.signed_by(signer),
+            None => client,
+        })
     }
 
     /// Replaces the advice for refused credentials.
@@ -109,10 +130,13 @@ impl Reach {
     }
 
     /// Sends an empty request of each signal, which a backend accepts like any other. After a failure the remaining signals are not
-    /// asked.
+    /// asked, unless the backend may merely lack this signal.
     pub async fn check_signals(&self) -> Vec<Check> {
         let mut checks = Vec::new();
-        for kind in SignalKind::ALL {
+        let mut accepted = Vec::new();
+        let mut not_found = Vec::new();
+        let signals = &self.destination.signals;
+        for kind in SignalKind::ALL.into_iter().filter(|kind| signals.include(*kind)) {
             let answer = match self.send_nothing(kind).await {
                 Ok(answer) => answer,
                 Err(error) => {
@@ -120,17 +144,40 @@ impl Reach {
                     break;
                 }
             };
-            let is_first = checks.is_empty();
-            if is_first {
+            if checks.is_empty() {
                 checks.push(self.connected(&answer));
             }
-            if let Some(problem) = self.refusal(kind, &answer) {
-                checks.push(problem);
-                break;
+            match self.refusal(kind, &answer) {
+                Some(Refusal { check, finds_nothing: true }) => not_found.push((kind, check)),
+                Some(Refusal { check, .. }) => {
+                    checks.push(check);
+                    break;
+                }
+                None => {
+                    if accepted.is_empty() {
+                        checks.push(Check::ok(CREDENTIALS, "accepted"));
+                    }
+                    accepted.push(kind.as_str());
+                }
             }
-            if is_first {
-                checks.push(Check::ok(CREDENTIALS, "accepted"));
-            }
+        }
+        if accepted.is_empty() {
+            checks.extend(not_found.into_iter().next().map(|(_, check)| check));
+        } else {
+            let lacks = |(kind, check): (SignalKind, Check)| {
+                let taken = accepted.join(" and ");
+                let text = format!(
+                    "the backend takes {taken}, but no {kind}, unless the endpoint is wrong: leave them out of LAMBDA_OTLP_SIGNALS ({})",
+                    check.text
+                );
+                Check::failed("signals", text)
+            };
+            checks.extend(not_found.into_iter().map(lacks));
+        }
+        let missing = signals.missing();
+        if !missing.is_empty() {
+            let text = format!("{missing}: not sent, because LAMBDA_OTLP_SIGNALS leaves them out");
+            checks.push(Check::warning("signals", text));
         }
         checks
     }
@@ -170,7 +217,7 @@ impl Reach {
     }
 
     /// Returns the problem of an answer to an empty request, unless the backend accepts telemetry.
-    fn refusal(&self, kind: SignalKind, answer: &HttpResponse) -> Option<Check> {
+    fn refusal(&self, kind: SignalKind, answer: &HttpResponse) -> Option<Refusal> {
         let mask = Mask::of(&self.destination);
         let Failure { reason, next, .. } =
             judge(self.destination.profile, kind, 0, answer, &mask).err()?;
@@ -181,7 +228,8 @@ impl Reach {
             Next::Retry { .. } => "try again, then ",
             Next::Alarm | Next::HalveTooLarge | Next::HalveRefused => "",
         };
-        Some(if reason.refuses_credentials() {
+        let finds_nothing = self.destination.profile == Profile::Otlp && reason.finds_nothing();
+        let check = if reason.refuses_credentials() {
             Check::failed(CREDENTIALS, format!("{reason}; {credentials}"))
         } else if answer.status == 404 && self.destination.profile == Profile::OpenObserve {
             Check::failed("organization", ORGANIZATION_MISSING)
@@ -189,8 +237,16 @@ impl Reach {
             let reason = reason.to_string();
             let then = if reason.ends_with('?') { " " } else { "; " };
             Check::failed("connection", format!("{kind}: {reason}{then}{again}check {endpoint}"))
-        })
+        };
+        Some(Refusal { check, finds_nothing })
     }
+}
+
+/// The problem of an answer to an empty request.
+struct Refusal {
+    check: Check,
+    /// `true` if the backend has nothing at this signal's URL.
+    finds_nothing: bool,
 }
 
 /// The fields shared by the records of one test.

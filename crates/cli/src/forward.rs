@@ -3,7 +3,7 @@
 use crate::destination::{DestinationArguments, read_config};
 use crate::progress::{ProgressLine, Tally};
 use crate::{log_events, log_file, terminal};
-use ::aws::AwsSecrets;
+use ::aws::{AwsSecrets, RequestSigner};
 use anyhow::Context as _;
 use backend::{Client, Outcome};
 use console::quantity::plural;
@@ -114,7 +114,9 @@ pub(crate) async fn one_destination(
         CliExporter::DryRun
     } else {
         let lifetime = ::aws::SECRET_LIFETIME;
-        CliExporter::Backend(Box::new(Client::authorized(&config.destination, &aws, lifetime)?))
+        let signer = Arc::new(RequestSigner::new(&config.secrets, wall_clock_now));
+        let client = Client::authorized(&config.destination, &aws, lifetime)?;
+        CliExporter::Backend(Box::new(client.signed_by(&signer)))
     };
     let destinations = vec![forwarder::default_destination(config, exporter)];
     let rules = read_rules(config, &aws).await.map_err(anyhow::Error::msg)?;
@@ -205,6 +207,12 @@ pub(crate) fn problems(report: &Report) -> Vec<String> {
         let points = plural(report.dropped_points, "data point");
         problems.push(format!(
             "dropped: {points} without a finite value: the backend cannot store them"
+        ));
+    }
+    if report.not_taken > 0 {
+        let items = plural(report.not_taken, "item");
+        problems.push(format!(
+            "dropped: {items}: no destination takes their signal (LAMBDA_OTLP_SIGNALS)"
         ));
     }
     for warning in &report.warnings {

@@ -19,11 +19,18 @@ pub fn of_settings(
 ) -> Result<Reach, backend::ClientError> {
     let transport = HttpTransport::new(&destination)?;
     let endpoint = variables.name_as_given(ENDPOINT);
-    let credentials = if endpoint == ENDPOINT {
-        "for OpenObserve, set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password, or \
-         set LAMBDA_OTLP_SECRET"
-    } else {
-        "for OpenObserve, use --header 'authorization=Basic …' with the base64 of email:password"
+    let credentials = match (destination.profile, endpoint == ENDPOINT) {
+        (Profile::OpenObserve, true) => {
+            "for OpenObserve, set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password, or \
+             set LAMBDA_OTLP_SECRET"
+        }
+        (Profile::OpenObserve, false) => {
+            "for OpenObserve, use --header 'authorization=Basic …' with the base64 of email:password"
+        }
+        (Profile::Otlp, true) => {
+            "set LAMBDA_OTLP_HEADERS to HEADER=VALUE, or set LAMBDA_OTLP_SECRET"
+        }
+        (Profile::Otlp, false) => "use --header 'HEADER=VALUE'",
     };
     Reach::new(
         destination,

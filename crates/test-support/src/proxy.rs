@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyAnswer {
     Leads,
+    /// Leads to this port, whatever the request names.
+    LeadsTo(u16),
     /// Leads there who has this `Proxy-Authorization`, and answers 407 to others.
     Asks(&'static str),
     /// Answers with this, and closes the connection.
@@ -68,9 +70,10 @@ async fn serve(mut client: TcpStream, answer: ProxyAnswer, seen: Arc<Mutex<Vec<S
     let head = String::from_utf8(head).unwrap();
     lock(&seen).push(head.clone());
     match answer {
-        ProxyAnswer::Leads => drop(lead(client, &head).await),
+        ProxyAnswer::Leads => drop(lead(client, &head, None).await),
+        ProxyAnswer::LeadsTo(port) => drop(lead(client, &head, Some(port)).await),
         ProxyAnswer::Asks(credentials) if has(&head, credentials) => {
-            drop(lead(client, &head).await);
+            drop(lead(client, &head, None).await);
         }
         ProxyAnswer::Asks(_) => {
             let asks = b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n";
@@ -93,12 +96,13 @@ fn has(head: &str, credentials: &str) -> bool {
     })
 }
 
-async fn lead(mut client: TcpStream, head: &str) -> std::io::Result<()> {
+async fn lead(mut client: TcpStream, head: &str, fixed_port: Option<u16>) -> std::io::Result<()> {
     let target = head.split(' ').nth(1).unwrap_or_default();
     let is_tunnel = head.starts_with("CONNECT ");
     let rest = target.strip_prefix("http://").unwrap_or(target);
     let (authority, _) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let port = authority.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(80_u16);
+    let named = authority.rsplit(':').next().and_then(|port| port.parse().ok());
+    let port = fixed_port.or(named).unwrap_or(80);
     let mut backend = TcpStream::connect(("127.0.0.1", port)).await?;
     if is_tunnel {
         client.write_all(b"HTTP/1.1 200 Connection established\r\nVia: proxy\r\n\r\n").await?;

@@ -26,9 +26,13 @@ pub(crate) struct Direct {
     pub(crate) advice: Advice,
 }
 
-fn advice(reader: &Reader<'_>, endpoint: &'static str) -> Advice {
+fn advice(reader: &Reader<'_>, endpoint: &'static str, profile: Profile) -> Advice {
     let credentials = match endpoint {
         _ if reader.is_set(SECRET) => "check the content of the secret in LAMBDA_OTLP_SECRET",
+        ENDPOINT if profile == Profile::Otlp => "set LAMBDA_OTLP_HEADERS to HEADER=VALUE",
+        OTEL_ENDPOINT if profile == Profile::Otlp => {
+            "set OTEL_EXPORTER_OTLP_HEADERS to HEADER=VALUE"
+        }
         ENDPOINT => {
             "for OpenObserve set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password"
         }
@@ -119,7 +123,7 @@ pub(super) fn read(
         reader.mistake(PROTOCOL, "telemetry that json does not cover is sent as http/protobuf");
         protocol = Protocol::HttpProtobuf;
     }
-    let advice = advice(reader, endpoint);
+    let advice = advice(reader, endpoint, destination.profile);
     let direct = Direct { is_json, destination, secrets, protocol, flush, advice };
     OutputChoice { direct: Some(Box::new(direct)), because }
 }
@@ -193,6 +197,11 @@ fn destination(
         reader.warn(&warning.name, warning.text);
     }
     let destination = destination.filter(|_| !is_wrong)?;
+    if destination.is_signed() {
+        let problem = "CloudWatch wants requests signed with the function's role, which only the forwarder does: leave the endpoint out, and deploy the stack with it";
+        reader.mistake(endpoint_variable(source), problem);
+        return None;
+    }
     if let Some(port) = own_receiver(&destination, receiver_port) {
         let problem = format!(
             "port {port} of this environment is the extension's own receiver, not a backend"

@@ -150,7 +150,7 @@ async fn failed_checks_are_reported_with_their_remedy() {
     let refused = format!("connection cannot reach {closed}: connection refused");
     check_otlp(&format!("http://{closed}"), GOOD, &[], NO_CONNECTION, &[&refused]).await;
     let parts = [
-        "settings OTEL_EXPORTER_OTLP_ENDPOINT: telemetry and credentials go to localhost.invalid without TLS",
+        "settings OTEL_EXPORTER_OTLP_ENDPOINT: telemetry and credentials go to localhost.invalid without TLS; if it has TLS, use https://",
         "output otlp, since OTEL_EXPORTER_OTLP_ENDPOINT is set",
         "endpoint localhost.invalid has no address",
     ];

@@ -4,7 +4,7 @@ use super::circuit_breaker::Breaker;
 use super::ingest_window::IngestPolicy;
 use crate::rules::Template;
 use crate::source::Origin;
-use backend::{DestinationConfig, Outcome, Profile, stored_stream};
+use backend::{DestinationConfig, Outcome, Profile, WrittenLogGroup, stored_stream};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -65,6 +65,8 @@ pub struct Destination<E> {
     pub(crate) config: DestinationConfig,
     pub(crate) policy: IngestPolicy,
     stream: Option<Template>,
+    /// The log groups that it writes itself.
+    pub(crate) written_log_groups: Vec<WrittenLogGroup>,
     /// By signal, because a destination may accept one signal and fail for another.
     breakers: Mutex<BTreeMap<SignalKind, Breaker>>,
 }
@@ -87,6 +89,7 @@ impl<E> Destination<E> {
             config: config.clone(),
             policy,
             stream: None,
+            written_log_groups: config.written_log_groups(),
             breakers: Mutex::default(),
         }
     }

@@ -46,7 +46,7 @@ use backend::{Sanitized, sanitize};
 use pieces::RequestPieces;
 use platform::RecentInvocations;
 use reading::{Chunk, EventPart, Read, Reading, Reads};
-use router::Routing;
+use router::{RoutePart, Routing};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
@@ -279,8 +279,12 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         let requests = std::mem::take(&mut converted.requests);
         let mut pieces = RequestPieces::new(requests, rules.growth(), options.enough_to_deliver);
         while let Some(piece) = catch_panic(|| pieces.next())? {
-            let CountedRequests { mut requests, ledger } =
-                self.apply_rules(&origin_rules, piece)?;
+            let counted = self.apply_rules(&origin_rules, piece)?;
+            if !batch.routing.take_all() {
+                self.share_out(counted, &batch.routing, &converted.service_name).await?;
+                continue;
+            }
+            let CountedRequests { mut requests, ledger } = counted;
             let mut routes = batch.routing.routes.iter().peekable();
             while let Some(route) = routes.next() {
                 let is_last = routes.peek().is_none();
@@ -313,6 +317,24 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         ledger.dropped = effects.dropped();
         self.outbox.report.note_effects(effects);
         Ok(CountedRequests { requests, ledger })
+    }
+
+    /// Adds to each route what its destination takes, and counts the items that none of them takes.
+    async fn share_out(
+        &mut self,
+        counted: CountedRequests,
+        routing: &Routing<'_, E>,
+        service_name: &str,
+    ) -> Result<(), Panicked> {
+        let CountedRequests { requests, ledger } = counted;
+        let parts = catch_panic(|| routing.share_out(requests, ledger))?;
+        for (route, part) in routing.routes.iter().zip(parts) {
+            let RoutePart { requests, ledger, not_taken } = part;
+            self.outbox.report.not_taken += not_taken;
+            let adapted = adapt(requests, route, service_name)?;
+            self.outbox.add(route, routing, adapted, ledger).await;
+        }
+        Ok(())
     }
 }
 

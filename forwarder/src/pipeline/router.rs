@@ -6,14 +6,56 @@ use crate::invocation::InvocationContext;
 use crate::ledger::{Consumed, Ledger};
 use crate::report::Report;
 use crate::source::{LogBatch, LogEventRange, Origin};
+use backend::{Telemetry, WrittenLogGroup};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use wire::Request;
 
 /// The destinations of one batch, and the properties that all its requests share.
 pub(super) struct Routing<'f, E> {
     pub(super) log_events: Arc<LogEventRange>,
     pub(super) arrival: Arrival,
     pub(super) routes: Vec<DestinationRoute<'f, E>>,
+}
+
+/// The part of requests that goes to one destination.
+pub(super) struct RoutePart {
+    pub(super) requests: Vec<Request>,
+    pub(super) ledger: Ledger,
+    /// Items that no destination takes. The first one's ledger counts them as dropped.
+    pub(super) not_taken: usize,
+}
+
+impl<E> Routing<'_, E> {
+    /// Returns `true` if each destination takes all telemetry.
+    pub(super) fn take_all(&self) -> bool {
+        self.routes.iter().all(|route| route.destination.config.signals.take_all())
+    }
+
+    /// Gives each destination the telemetry that it takes. `ledger` has the items of the requests, and those that rules dropped
+    /// before.
+    pub(super) fn share_out(&self, requests: Vec<Request>, ledger: Ledger) -> Vec<RoutePart> {
+        let part = |_: &_| RoutePart { requests: Vec::new(), ledger, not_taken: 0 };
+        let mut parts: Vec<RoutePart> = self.routes.iter().map(part).collect();
+        for (telemetry, request) in requests.into_iter().flat_map(Telemetry::divide) {
+            let (kind, items) = (request.kind(), request.items());
+            let mut is_taken = false;
+            for (route, part) in self.routes.iter().zip(&mut parts) {
+                if route.destination.config.signals.take(telemetry) {
+                    is_taken = true;
+                    part.requests.push(request.clone());
+                } else {
+                    part.ledger.items.remove(kind, items);
+                }
+            }
+            if let Some(first) = parts.first_mut().filter(|_| !is_taken) {
+                first.ledger.items.add(kind, items);
+                first.ledger.dropped += items;
+                first.not_taken += items;
+            }
+        }
+        parts
+    }
 }
 
 impl<E, Q> Forwarder<E, Q> {
@@ -28,7 +70,7 @@ impl<E, Q> Forwarder<E, Q> {
             let is_first = !self.has_warned_of_own.swap(true, Ordering::Relaxed);
             if is_first {
                 report.warnings.push(format!(
-                    "the log group {} is a forwarder's own: its events are dropped, remove its subscription",
+                    "the log group {} is a forwarder's own, or its destination writes it: its events are dropped, remove its subscription",
                     batch.origin.log_group
                 ));
             }
@@ -37,12 +79,22 @@ impl<E, Q> Forwarder<E, Q> {
         report.ledgers.total += Ledger { events, consumed, ..Ledger::default() };
     }
 
-    /// Returns `true` if the log group belongs to this stack, or to another stack of our template.
+    /// Returns `true` if the log group belongs to this stack, to another stack of our template, or to what a destination writes.
     pub(super) fn is_own(&self, origin: &Origin, invocation: &InvocationContext) -> bool {
         let is_in_own_account = || {
             invocation.account.as_ref().is_none_or(|own| *own == origin.account)
                 && self.options.region.as_ref().is_none_or(|own| *own == origin.region)
         };
+        // Forwarding what a destination writes to it would never end.
+        let is_written = self.destinations.iter().any(|destination| {
+            let is_same = |written: &WrittenLogGroup| {
+                written.name == origin.log_group && written.region == origin.region
+            };
+            destination.written_log_groups.iter().any(is_same)
+        });
+        if is_written && is_in_own_account() {
+            return true;
+        }
         self.options.own_log_groups.iter().any(|own| match own.strip_suffix('*') {
             // The log groups of all stacks of the template, in any account.
             Some(prefix) => origin.log_group.starts_with(prefix),

@@ -3,7 +3,7 @@
 use super::RuleSet;
 use super::template::{OriginField, Template};
 use crate::source::Origin;
-use backend::Profile;
+use backend::{Profile, Signals};
 use settings::{Headers, Pattern, SecretReference};
 use url::Url;
 
@@ -19,6 +19,8 @@ pub struct DestinationRule {
     /// OpenObserve's stream for logs and traces, if the route names none.
     pub stream: Option<Template>,
     pub profile: Profile,
+    /// The telemetry that it takes.
+    pub signals: Signals,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

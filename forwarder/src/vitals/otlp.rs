@@ -7,7 +7,7 @@ use crate::delivery::circuit_breaker::{Admission, DestinationHealth};
 use crate::delivery::destination::{Destination, Export};
 use crate::invocation::InvocationContext;
 use crate::report::Report;
-use backend::sanitize;
+use backend::{Telemetry, sanitize};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use platform::Identity;
 use std::sync::PoisonError;
@@ -36,6 +36,10 @@ impl Vitals {
         invocation: &InvocationContext,
         destination: &Destination<E>,
     ) {
+        // The metrics are deltas.
+        if !destination.config.signals.take(Telemetry::DeltaMetrics) {
+            return;
+        }
         let now = invocation.observed_unix_nano;
         let is_due = self.with_unsent(|unsent| {
             unsent.sums.add(report, now);

@@ -41,7 +41,7 @@ fn every_log_event_becomes_items_or_is_consumed() {
 fn events_of_forwarders_are_dropped_and_counted() {
     let warning = |log_group: &str| {
         format!(
-            "the log group {log_group} is a forwarder's own: its events are dropped, remove its subscription"
+            "the log group {log_group} is a forwarder's own, or its destination writes it: its events are dropped, remove its subscription"
         )
     };
     let check = |account: &str, log_group: &str, is_own: bool| {

@@ -27,5 +27,6 @@ mod not_taken;
 mod out_of_memory;
 mod rules;
 mod runtime_errors;
+mod signals;
 mod support;
 mod vitals;

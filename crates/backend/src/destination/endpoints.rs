@@ -1,5 +1,6 @@
 //! The URL of each signal.
 
+use super::cloudwatch::CloudWatchEndpoint;
 use super::variables::{
     ENDPOINT, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_LOGS_ENDPOINT,
     OTEL_METRICS_ENDPOINT, OTEL_TRACES_ENDPOINT,
@@ -19,8 +20,11 @@ pub struct Endpoints {
 impl Endpoints {
     /// Appends `/v1/{signal}` to this base and keeps its query.
     pub(crate) fn from_base(base: &Url) -> Self {
+        let cloudwatch = CloudWatchEndpoint::read(base);
         let of_signal = |kind: SignalKind| {
-            let mut url = base.clone();
+            // Each signal of CloudWatch has a host of its own.
+            let own = cloudwatch.as_ref().and_then(|endpoint| endpoint.sibling(kind));
+            let mut url = own.unwrap_or_else(|| base.clone());
             url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), kind.path()));
             url
         };
@@ -88,7 +92,9 @@ impl Endpoints {
         };
         if let Some(kind) = SignalKind::ALL.into_iter().find(is_plain) {
             let host = self.of(kind).host_str().unwrap_or_default();
-            let text = format!("telemetry and credentials go to {host} without TLS");
+            let text = format!(
+                "telemetry and credentials go to {host} without TLS; if it has TLS, use https://"
+            );
             reader.warn(variable_of(reader, kind), text);
         }
     }

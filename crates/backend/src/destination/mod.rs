@@ -1,19 +1,24 @@
 //! The settings of one backend, shared by all senders.
 
+pub(crate) mod cloudwatch;
 mod endpoints;
 mod own_authority;
 mod requests;
+mod signals;
 pub(crate) mod variables;
 
+pub use cloudwatch::{CloudWatchEndpoint, WrittenLogGroup};
 pub use endpoints::Endpoints;
 use endpoints::Family;
 pub use endpoints::missing_organization;
 pub use own_authority::{InvalidAuthority, OwnAuthority};
 pub(crate) use requests::{STREAM_NAME, stream_header};
 use settings::{Headers, Proxy, Reader, SecretReference};
+use signals::database_of_totals;
+pub use signals::{Signals, Telemetry, UnknownSignal};
 use std::time::Duration;
 use url::Url;
-use variables::{BACKEND, OTEL_COMPRESSION, PROXY, SECRET};
+use variables::{BACKEND, HEADERS, OTEL_COMPRESSION, PROXY, SECRET, SIGNALS};
 pub use variables::{DESTINATION, O2_DESTINATION, STREAM};
 use wire::SignalKind;
 
@@ -31,6 +36,8 @@ pub struct DestinationConfig {
     /// OpenObserve's stream for traces and logs.
     pub stream: Option<String>,
     pub profile: Profile,
+    /// The telemetry that it takes. Other telemetry is counted and not sent.
+    pub signals: Signals,
     pub request_timeout: Duration,
     pub compression: Compression,
     /// Maximum size of a request before compression, in bytes.
@@ -51,10 +58,34 @@ impl DestinationConfig {
             proxy: None,
             stream: None,
             profile: Profile::default(),
+            signals: Signals::default(),
             request_timeout: requests::DEFAULT_TIMEOUT,
             compression: Compression::default(),
             max_request_bytes: MAX_REQUEST_BYTES,
         }
+        .within_limits_of_cloudwatch()
+    }
+
+    /// Returns `true` if a request of any signal needs AWS's signature.
+    pub fn is_signed(&self) -> bool {
+        self.endpoints.iter().any(|url| CloudWatchEndpoint::read(url).is_some())
+    }
+
+    /// The largest number of items in a request.
+    pub(crate) fn max_items(&self, kind: SignalKind) -> usize {
+        let is_cloudwatch = CloudWatchEndpoint::read(self.endpoints.of(kind)).is_some();
+        if is_cloudwatch { cloudwatch::max_items(kind) } else { usize::MAX }
+    }
+
+    /// The log groups to which the destination writes itself: those of CloudWatch's endpoints.
+    pub fn written_log_groups(&self) -> Vec<WrittenLogGroup> {
+        cloudwatch::written_log_groups(&self.endpoints, &self.headers)
+    }
+
+    fn within_limits_of_cloudwatch(self) -> Self {
+        let max_request_bytes =
+            if self.is_signed() { cloudwatch::MAX_REQUEST_BYTES } else { self.max_request_bytes };
+        Self { max_request_bytes, ..self }
     }
 
     /// Derives the destination of OpenObserve's older log endpoint, `…/api/{organization}/{stream}/_json`. `None` if the log
@@ -81,6 +112,7 @@ impl DestinationConfig {
         let profiles = [("openobserve", Profile::OpenObserve), ("otlp", Profile::Otlp)];
         let compressions = [("gzip", Compression::Gzip), ("none", Compression::None)];
         let profile = reader.choice(BACKEND, &profiles, Profile::default());
+        let signals = Signals::read(reader);
         let compression = reader.choice(OTEL_COMPRESSION, &compressions, Compression::default());
         let request_timeout = requests::request_timeout(reader);
         let secret = reader.read(SECRET);
@@ -94,7 +126,23 @@ impl DestinationConfig {
             return None;
         }
         endpoints.warn_of_plain_text(reader);
-        Some(Self {
+        let logs = CloudWatchEndpoint::read(endpoints.of(SignalKind::Logs));
+        let names_log_stream = ["x-aws-log-group", "x-aws-log-stream"]
+            .into_iter()
+            .all(|name| headers.get(name).is_some());
+        if logs.is_some() && signals.include(SignalKind::Logs) && !names_log_stream {
+            let text = "CloudWatch needs a log group and a log stream that exist for log records: x-aws-log-group=NAME,x-aws-log-stream=NAME";
+            reader.mistake(HEADERS, text);
+        }
+        if !reader.is_set(SIGNALS)
+            && let Some(database) = database_of_totals(endpoints.of(SignalKind::Metrics))
+        {
+            let text = format!(
+                "{database} refuses delta metrics, perhaps without an error, and ours are deltas: send metrics to a collector with deltatocumulative, or leave them out with traces,cumulative_metrics,logs"
+            );
+            reader.warn(SIGNALS, text);
+        }
+        let destination = Self {
             endpoints,
             headers,
             secret,
@@ -102,10 +150,12 @@ impl DestinationConfig {
             proxy,
             stream,
             profile,
+            signals,
             request_timeout,
             compression,
             max_request_bytes: MAX_REQUEST_BYTES,
-        })
+        };
+        Some(destination.within_limits_of_cloudwatch())
     }
 }
 

@@ -6,7 +6,7 @@ use super::variables::{
     OTEL_HEADERS, OTEL_TIMEOUT, SECRET, STREAM,
 };
 use http::{HeaderName, HeaderValue};
-use settings::{Headers, Reader};
+use settings::{Headers, Reader, Secret};
 use std::time::Duration;
 
 /// Headers that describe the body's encoding and are therefore not configurable.
@@ -33,6 +33,15 @@ pub(super) fn headers(reader: &mut Reader<'_>, family: Option<Family>) -> Header
         }
     }
     let has_secret = reader.is_set(SECRET);
+    for (name, headers) in [(HEADERS, &ours), (OTEL_HEADERS, &otel)] {
+        let has_scheme = |value: &Secret| value.expose().trim().contains(' ');
+        if headers.get("authorization").is_some_and(|value| !has_scheme(value)) {
+            reader.warn(
+                name,
+                "authorization has no scheme; nearly all backends want `Basic …` or `Bearer …`",
+            );
+        }
+    }
     if has_secret && ours.get("authorization").is_some() {
         reader.warn(HEADERS, format!("its authorization is ignored: {SECRET} replaces it"));
     }

@@ -1,7 +1,7 @@
 use super::variables::{
     BACKEND, CA_FILE, ENDPOINT, HEADERS, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, O2_STREAM,
     O2_TIMEOUT, OTEL_COMPRESSION, OTEL_ENDPOINT, OTEL_HEADERS, OTEL_LOGS_ENDPOINT, OTEL_TIMEOUT,
-    STREAM,
+    SIGNALS, STREAM,
 };
 use super::*;
 use settings::{Reader, Remark, Table};
@@ -80,6 +80,50 @@ fn signal_paths_are_appended_to_the_base_url() {
 }
 
 #[test]
+fn cloudwatch_has_a_host_for_each_signal_and_a_log_group_for_records() {
+    let endpoint = (ENDPOINT.name(), "https://logs.eu-west-1.amazonaws.com/");
+    let backend = (BACKEND.name(), "otlp");
+    check(
+        &[endpoint, backend, (HEADERS.name(), "x-aws-log-group=a,x-aws-log-stream=b")],
+        &[
+            "https://xray.eu-west-1.amazonaws.com/v1/traces",
+            "https://monitoring.eu-west-1.amazonaws.com/v1/metrics",
+            "https://logs.eu-west-1.amazonaws.com/v1/logs",
+            "x-aws-log-group: a",
+            "x-aws-log-stream: b",
+            "Otlp 10s Gzip",
+        ],
+    );
+    let missing = "LAMBDA_OTLP_HEADERS: CloudWatch needs a log group and a log stream that exist for log records: x-aws-log-group=NAME,x-aws-log-stream=NAME";
+    let problems = |variables: &[(&str, &str)]| described(variables).split_off(4);
+    assert_eq!(problems(&[endpoint, backend]), [missing]);
+    assert_eq!(problems(&[endpoint, backend, (SIGNALS.name(), "traces,metrics")]), [""; 0]);
+}
+
+#[test]
+fn settings_that_a_backend_will_probably_refuse_are_named() {
+    let otlp = |host| [(ENDPOINT.name(), host), (BACKEND.name(), "otlp")];
+    let remarks = |variables: &[(&str, &str)]| -> Vec<String> {
+        described(variables).into_iter().filter(|line| line.starts_with("LAMBDA_OTLP")).collect()
+    };
+    let prometheus = otlp("https://prometheus.example.com/api/v1/otlp");
+    let refused = "refuses delta metrics, perhaps without an error, and ours are deltas: send metrics to a collector with deltatocumulative, or leave them out with traces,cumulative_metrics,logs";
+    assert_eq!(remarks(&prometheus), [format!("LAMBDA_OTLP_SIGNALS: Prometheus {refused}")]);
+    let grafana = otlp("https://otlp-gateway-prod-eu-west-2.grafana.net/otlp");
+    assert_eq!(remarks(&grafana), [format!("LAMBDA_OTLP_SIGNALS: Grafana Cloud {refused}")]);
+    let stated = (SIGNALS.name(), "cumulative_metrics");
+    assert_eq!(remarks(&[&prometheus[..], &[stated]].concat()), [""; 0]);
+    let wrong = (SIGNALS.name(), "traces,deltas");
+    let unknown = "LAMBDA_OTLP_SIGNALS: \"deltas\" is not `traces`, `metrics`, `cumulative_metrics` or `logs`, separated by commas";
+    assert_eq!(remarks(&[&prometheus[..], &[wrong]].concat()), [unknown]);
+    let key = (HEADERS.name(), "authorization=KEY");
+    let no_scheme = "LAMBDA_OTLP_HEADERS: authorization has no scheme; nearly all backends want `Basic …` or `Bearer …`";
+    assert_eq!(remarks(&[&otlp("https://h")[..], &[key]].concat()), [no_scheme]);
+    let other = (HEADERS.name(), "api-key=KEY");
+    assert_eq!(remarks(&[&otlp("https://h")[..], &[other]].concat()), [""; 0]);
+}
+
+#[test]
 fn signal_specific_endpoints_are_used_unchanged() {
     let logs = (OTEL_LOGS_ENDPOINT.name(), "http://localhost:9/custom");
     check(
@@ -100,7 +144,7 @@ fn signal_specific_endpoints_are_used_unchanged() {
         &[
             "http://h/v1/*",
             "x-team: shop",
-            "OTEL_EXPORTER_OTLP_ENDPOINT: telemetry and credentials go to h without TLS",
+            "OTEL_EXPORTER_OTLP_ENDPOINT: telemetry and credentials go to h without TLS; if it has TLS, use https://",
         ],
     );
     check(
@@ -136,7 +180,7 @@ fn o2_variables_define_an_otlp_endpoint() {
             basic,
             "stream lambda",
             "OpenObserve 30s Gzip",
-            "O2_ENDPOINT: telemetry and credentials go to 10.0.0.7 without TLS",
+            "O2_ENDPOINT: telemetry and credentials go to 10.0.0.7 without TLS; if it has TLS, use https://",
         ],
     );
     check(

@@ -53,6 +53,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) profile: Profile,
     /// Larger requests are split first.
     pub(crate) max_bytes: usize,
+    /// Requests with more items are split first.
+    pub(crate) max_items: usize,
     /// OpenObserve's stream; empty for the default.
     pub(crate) stream: &'a [u8],
     /// Hides credentials in reasons and warnings.
@@ -73,7 +75,16 @@ impl Terms<'_> {
             Profile::OpenObserve => split_by_columns(piece, self.learned.column_limit()),
             Profile::Otlp => vec![piece],
         };
-        pieces.into_iter().flat_map(by_columns).collect()
+        pieces
+            .into_iter()
+            .flat_map(|piece| self.split_by_items(piece))
+            .flat_map(by_columns)
+            .collect()
+    }
+
+    fn split_by_items(&self, request: Request) -> Vec<Request> {
+        let full = request.items().saturating_sub(1) / self.max_items;
+        request.parts(&vec![self.max_items; full])
     }
 }
 

@@ -40,6 +40,9 @@ pub(super) const NO_HTTP_2: Hint = Hint {
     mistake: "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf",
 };
 
+/// The end of the text if a connection without TLS is closed. A server that wants TLS closes it, and so does one that crashes.
+pub(crate) const PERHAPS_TLS: &str = ": if this port wants TLS, begin the endpoint with https://";
+
 pub(super) const PROXY_WANTS_CREDENTIALS: &str =
     "the proxy answered 407: user and password of its URL are wrong or missing";
 

@@ -10,6 +10,7 @@ mod transport;
 
 use crate::destination::Compression;
 use bytes::Bytes;
+pub(crate) use cause::PERHAPS_TLS;
 use http::{HeaderMap, HeaderName, HeaderValue};
 pub use json_stream::{JsonStreamEvent, JsonStreamRecord, events_request};
 pub use response::HttpResponse;

@@ -38,6 +38,17 @@ impl HttpResponse {
         (200..300).contains(&self.status)
     }
 
+    /// Masks this credential in the body.
+    pub(crate) fn without(self, credential: &str) -> Self {
+        let is_repeated = !credential.is_empty()
+            && self.body.windows(credential.len()).any(|window| window == credential.as_bytes());
+        if !is_repeated {
+            return self;
+        }
+        let body = String::from_utf8_lossy(&self.body).replace(credential, "****").into();
+        Self { body, ..self }
+    }
+
     /// Decompresses the body: some proxies compress although requests do not accept it.
     pub(crate) fn inflated_body(&self) -> Result<Bytes, NotOtlp> {
         match self.header(header::CONTENT_ENCODING).as_str() {

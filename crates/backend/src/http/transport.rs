@@ -2,23 +2,28 @@
 
 #[cfg(feature = "grpc")]
 use super::cause::NO_HTTP_2;
-use super::cause::{NO_HTTP_1, PROXY_WANTS_CREDENTIALS, cause, host_and_port, through};
+use super::cause::{
+    NO_HTTP_1, PERHAPS_TLS, PROXY_WANTS_CREDENTIALS, cause, host_and_port, through,
+};
 #[cfg(feature = "grpc")]
 use super::grpc;
 use super::json_stream::{in_otlp, json_array};
 use super::own_certificate::OwnCertificate;
 use super::response::{MAX_RESPONSE_BYTES, append_up_to};
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError, encoded};
-use crate::destination::{Compression, DestinationConfig, OwnAuthority, STREAM_NAME};
-use aws::deepest;
+use crate::destination::{
+    CloudWatchEndpoint, Compression, DestinationConfig, OwnAuthority, STREAM_NAME,
+};
+use aws::{PostToSign, RequestSigner, SignedHeaders, deepest};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http::{Method, StatusCode};
 use rustls::ClientConfig;
 use rustls_platform_verifier::Verifier;
-use settings::Proxy;
+use settings::{Proxy, Secret};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::time::Instant;
 use url::Url;
 use wire::Request;
 
@@ -30,6 +35,9 @@ pub struct HttpTransport {
     tls: Option<ClientConfig>,
     destination: DestinationConfig,
     protocol: Protocol,
+    /// A request of any signal needs AWS's signature.
+    is_signed: bool,
+    signer: Option<Arc<RequestSigner>>,
 }
 
 /// The protocol of OTLP (OTLP 1.x; the values of `OTEL_EXPORTER_OTLP_PROTOCOL`).
@@ -73,7 +81,35 @@ impl HttpTransport {
         tls: Option<ClientConfig>,
     ) -> Result<Self, ClientError> {
         let client = RwLock::new(reqwest_client(destination, tls.as_ref(), protocol)?);
-        Ok(Self { client, tls, destination: destination.clone(), protocol })
+        let is_signed = destination.is_signed();
+        let destination = destination.clone();
+        Ok(Self { client, tls, destination, protocol, is_signed, signer: None })
+    }
+
+    /// Signs requests to CloudWatch's endpoints. Without a signer, they fail.
+    #[must_use]
+    pub fn signed_by(self, signer: &Arc<RequestSigner>) -> Self {
+        Self { signer: self.is_signed.then(|| Arc::clone(signer)), ..self }
+    }
+
+    /// Adds AWS's signature to a request to CloudWatch. Returns the part of the credentials that an error may repeat.
+    async fn sign(
+        &self,
+        url: &Url,
+        request: &mut HttpRequest,
+    ) -> Result<Option<Secret>, TransportError> {
+        let Some(CloudWatchEndpoint { service, region }) = CloudWatchEndpoint::read(url) else {
+            return Ok(None);
+        };
+        let unsigned =
+            |cause: &str| self.no_answer(url, false, &format!("cannot sign the request: {cause}"));
+        let signer = self.signer.as_ref().ok_or_else(|| unsigned("only the forwarder signs"))?;
+        let post = PostToSign { service, region: &region, url, body: &request.body };
+        let headers = signer.sign(post, Instant::now() + request.timeout).await;
+        let SignedHeaders { headers, session_token } =
+            headers.map_err(|error| unsigned(&error.to_string()))?;
+        request.headers.extend(headers);
+        Ok(session_token)
     }
 
     /// Sends the backend a GET, or a POST of `json`, to check it. Takes at most `timeout`.
@@ -230,13 +266,18 @@ impl Transport for HttpTransport {
         encoded(request.kind(), body, compression)
     }
 
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let url = self.destination.endpoints.of(request.kind);
         let events = request.items;
+        let token = if self.is_signed { self.sign(url, &mut request).await? } else { None };
         let response = self.post(url, request).send().await.map_err(|error| {
             let is_timeout = error.is_timeout();
-            let error = self.transport_error(url, error);
-            TransportError { is_closed: error.sent && !is_timeout, ..error }
+            let mut error = self.transport_error(url, error);
+            error.is_closed = error.sent && !is_timeout;
+            if error.is_closed && url.scheme() == "http" {
+                error.text.push_str(PERHAPS_TLS);
+            }
+            error
         })?;
         // Only a proxy that forwards plain requests answers in place of the backend.
         let is_forwarded = url.scheme() == "http"
@@ -245,7 +286,12 @@ impl Transport for HttpTransport {
         if is_forwarded && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Err(self.no_answer(url, false, PROXY_WANTS_CREDENTIALS));
         }
-        self.answer(url, response, events).await
+        let answer = self.answer(url, response, events).await?;
+        Ok(match token {
+            // AWS repeats signed headers in the description of a wrong signature.
+            Some(token) => answer.without(token.expose()),
+            None => answer,
+        })
     }
 
     fn drop_connections(&self) -> Result<(), ClientError> {

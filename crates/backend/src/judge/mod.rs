@@ -12,7 +12,7 @@ use bytes::Bytes;
 use export_response::ExportResponse;
 use http::header::{self, HeaderName};
 pub use reason::Reason;
-use reason::is_temporary;
+use reason::{is_temporary, names_an_unknown_path};
 use std::time::Duration;
 use wire::SignalKind;
 
@@ -48,8 +48,12 @@ pub(crate) fn judge(
         300..=399 => {
             failure(Next::Alarm, "redirects are not followed, give the final URL as the endpoint")
         }
-        401 | 403 => failure(Next::Alarm, "check the authorization header"),
-        404 => failure(Next::Alarm, not_found_hint(profile)),
+        401 | 403 => failure(Next::Alarm, credentials_hint(profile)),
+        404 => failure(Next::Alarm, not_found_hint(profile, kind)),
+        // By gRPC, the backend lacks the service, and there is no path.
+        405 if !text.starts_with(GRPC_STATUS_TEXT) => {
+            failure(Next::Alarm, not_found_hint(profile, kind))
+        }
         413 => failure(Next::HalveTooLarge, ""),
         // A gateway that timed out, or a server that failed midway, may have stored some items.
         status @ (500 | 502 | 504) => {
@@ -58,12 +62,16 @@ pub(crate) fn judge(
         }
         408 | 425 | 429 | 500..=599 => retry(),
         400 if is_temporary(&text) => retry(),
+        400 if wants_tls(&body) => {
+            failure(Next::Alarm, "this port wants TLS, begin the endpoint with https://")
+        }
+        400 if names_an_unknown_path(&text) => failure(Next::Alarm, not_found_hint(profile, kind)),
         400 | 422 if is_page(response, &body) => Failure {
             ambiguous: false,
             ..no_otlp_answer(response.status, NotOtlp("a page, as proxies answer"))
         },
         400 | 422 => failure(Next::HalveRefused, ""),
-        // 405, 415 and other statuses never blame a record, so none is dead-lettered.
+        // 415 and other statuses never blame a record, so none is dead-lettered.
         _ => failure(Next::Alarm, ""),
     })
 }
@@ -135,13 +143,38 @@ fn is_html(content_type: &str) -> bool {
     content_type.starts_with("text/html") || content_type.starts_with("application/xhtml")
 }
 
-fn not_found_hint(profile: Profile) -> &'static str {
+/// Returns `true` if the server expected TLS: the answers of Go's and of nginx's, before which no backend saw the records.
+fn wants_tls(body: &[u8]) -> bool {
+    let body = String::from_utf8_lossy(body);
+    ["HTTP request to an HTTPS server", "HTTP request was sent to HTTPS port"]
+        .iter()
+        .any(|text| body.contains(text))
+}
+
+fn credentials_hint(profile: Profile) -> &'static str {
     match profile {
-        Profile::OpenObserve => {
+        Profile::OpenObserve => "check the authorization header",
+        Profile::Otlp => {
+            "check the credentials, and the header that the backend wants them in, such as `authorization: Bearer …` or `api-key: …`"
+        }
+    }
+}
+
+fn not_found_hint(profile: Profile, kind: SignalKind) -> &'static str {
+    match (profile, kind) {
+        (Profile::OpenObserve, _) => {
             "the base URL of OpenObserve ends in /api/{organization}; does the organization exist? \
              Other backends have no /api in it"
         }
-        Profile::Otlp => "is the base URL right? /v1/{signal} is appended to it",
+        (Profile::Otlp, SignalKind::Traces) => {
+            "/v1/traces is appended to the endpoint: is it the base URL, and does the backend take traces?"
+        }
+        (Profile::Otlp, SignalKind::Metrics) => {
+            "/v1/metrics is appended to the endpoint: is it the base URL, and does the backend take metrics?"
+        }
+        (Profile::Otlp, SignalKind::Logs) => {
+            "/v1/logs is appended to the endpoint: is it the base URL, and does the backend take logs?"
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The reason of a failure, in words for a person.
 
-use crate::http::{GRPC_STATUS_TEXT, TransportError};
+use crate::http::{GRPC_STATUS_TEXT, PERHAPS_TLS, TransportError};
 use std::fmt;
 
 /// The last failure of a request.
@@ -77,10 +77,15 @@ impl fmt::Display for Reason {
             Self::Rejected { text } if text.is_empty() => f.write_str("rejected without a reason"),
             Self::Rejected { text } => write!(f, "rejected: {text}"),
             Self::NoAnswer(error) => write!(f, "{error}"),
-            Self::CrashesOnContent { failure } => write!(
-                f,
-                "{failure}, again and again, while an empty request is answered: does the backend crash on this content?"
-            ),
+            Self::CrashesOnContent { failure } => {
+                let failure = failure.to_string();
+                // The backend answered an empty request, so the port is right.
+                let failure = failure.strip_suffix(PERHAPS_TLS).unwrap_or(&failure);
+                write!(
+                    f,
+                    "{failure}, again and again, while an empty request is answered: does the backend crash on this content?"
+                )
+            }
             Self::Deadline => f.write_str("not sent: the deadline has passed"),
             Self::Credentials { text } => write!(f, "not sent: no credentials: {text}"),
             Self::UnknownDestination { text } => write!(f, "not sent: {text}"),
@@ -101,10 +106,17 @@ impl Reason {
         matches!(self, Self::Status { status: 401 | 403, .. })
     }
 
+    /// Returns `true` if the backend has nothing at the URL of this signal. It may have the others.
+    pub fn finds_nothing(&self) -> bool {
+        matches!(self, Self::Status { status: 404 | 405, .. })
+            || matches!(self, Self::Status { status: 400, text, .. } if names_an_unknown_path(text))
+    }
+
     /// Returns `true` if the backend refused the content, so that parts of the request may succeed.
     pub fn refuses_content(&self) -> bool {
         match self {
-            Self::Status { status: 400, text, .. } => !is_temporary(text),
+            // A hint blames a setting.
+            Self::Status { status: 400, text, hint } => hint.is_empty() && !is_temporary(text),
             Self::Status { status: 413 | 422, .. }
             | Self::NothingWritten
             | Self::CrashesOnContent { .. } => true,
@@ -131,6 +143,11 @@ impl Reason {
     pub(crate) fn names_columns(&self) -> bool {
         matches!(self, Self::Status { status: 400, text, .. } if names_columns(text))
     }
+}
+
+/// VictoriaMetrics 1.112 answers 400 for a path that it lacks: `unsupported path requested: "/opentelemetry/v1/traces"`.
+pub(super) fn names_an_unknown_path(text: &str) -> bool {
+    text.contains("unsupported path")
 }
 
 /// Returns `true` if the text of a 400 names a temporary state of the server rather than a mistake in the request.

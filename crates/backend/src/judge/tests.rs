@@ -125,6 +125,10 @@ fn each_status_yields_one_judgement() {
     check("400 \"stream [columns] is being deleted\"", "retry");
     check("400 \"Got 1018 columns for stream [is_being_deleted], only 1000\"", "halve");
     check("400, content-type: text/html \"<html>blocked</html>\"", "alarm");
+    check("400 \"Client sent an HTTP request to an HTTPS server.\"", "alarm");
+    let nginx = "400, content-type: text/html \"<html>The plain HTTP request was sent to HTTPS port</html>\"";
+    check(nginx, "alarm");
+    check("400 \"unsupported path requested: /v1/traces\"", "alarm");
     check("400 \" <!DOCTYPE html>\"", "alarm");
     check("422, content-type: text/html", "alarm");
     check("400, content-type: text/plain \"a < b\"", "halve");
@@ -232,13 +236,22 @@ fn only_the_answers_of_otlp_and_openobserve_count() {
 
 #[test]
 fn reasons_of_refusals_include_a_remedy() {
-    let check = |profile, text: &str, expected| {
+    let check = |profile, text: &str, expected: &str| {
         assert_eq!(reason(judge(profile, Traces, 10, &response(text))), expected);
     };
     let no_organization = "answered 404 Not Found: Organization not found: the base URL of OpenObserve ends in /api/{organization}; does the organization exist? Other backends have no /api in it";
     check(OpenObserve, "404 \"Organization not found\"", no_organization);
-    let not_found = "answered 404 Not Found: is the base URL right? /v1/{signal} is appended to it";
-    check(Otlp, "404", not_found);
+    let not_found = "/v1/traces is appended to the endpoint: is it the base URL, and does the backend take traces?";
+    check(Otlp, "404", &format!("answered 404 Not Found: {not_found}"));
+    check(Otlp, "405", &format!("answered 405 Method Not Allowed: {not_found}"));
+    let unknown = "400 \"unsupported path requested: x\"";
+    let expected = format!("answered 400 Bad Request: unsupported path requested: x: {not_found}");
+    check(Otlp, unknown, &expected);
+    let plain = "400 \"Client sent an HTTP request to an HTTPS server.\"";
+    let expected = "answered 400 Bad Request: Client sent an HTTP request to an HTTPS server.: this port wants TLS, begin the endpoint with https://";
+    check(Otlp, plain, expected);
+    let no_key = "answered 401 Unauthorized: check the credentials, and the header that the backend wants them in, such as `authorization: Bearer …` or `api-key: …`";
+    check(Otlp, "401", no_key);
     let unauthorized =
         "answered 401 Unauthorized: Unauthorized Access: check the authorization header";
     check(OpenObserve, "401 \"Unauthorized Access\"", unauthorized);

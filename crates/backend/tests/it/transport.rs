@@ -41,6 +41,16 @@ async fn failure(destination: &DestinationConfig) -> (String, usize) {
     (outcome.parts[0].reason.to_string(), outcome.ambiguous_items)
 }
 
+#[tokio::test]
+async fn a_port_that_wants_tls_is_named() {
+    let backend = backend().await;
+    let port = TlsFront::start(&backend, &Authority::new("Shop CA"), 2500).await.port();
+    let plain = destination(&format!("http://localhost:{port}/api/default"));
+    let (reason, _) = failure(&plain).await;
+    assert!(reason.starts_with(&format!("no answer from localhost:{port}: ")), "{reason}");
+    assert!(reason.contains("https://"), "{reason}");
+}
+
 struct RefusedCertificate<'a> {
     server: &'a Authority,
     until_year: i32,

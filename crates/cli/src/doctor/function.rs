@@ -53,6 +53,15 @@ impl DeployedFunction {
         settings
     }
 
+    /// The log groups of the function's region to which its backend writes. Forwarding them would never end.
+    pub(crate) fn written_log_groups(&self) -> Vec<String> {
+        let settings = self.settings();
+        let Ok(config) = forwarder::Config::from_source(&settings).0 else { return Vec::new() };
+        let region = Arn::parse(&self.arn).map(|arn| arn.region).unwrap_or_default();
+        let written = config.destination.written_log_groups().into_iter();
+        written.filter(|it| it.region == region).map(|it| it.name).collect()
+    }
+
     pub(super) fn check(&self) -> Check {
         let name = &self.name;
         if let Some(reason) = &self.update_failure {

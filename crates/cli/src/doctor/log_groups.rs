@@ -5,7 +5,7 @@ use super::function::DeployedFunction;
 use super::wiring::{self, CheckedForwarder, FoundFilter};
 use crate::aws::{self, Aws, deadline, matching_log_groups};
 use crate::progress::Tally;
-use ::aws::{AccountPolicy, CloudWatchLogs, LogGroup};
+use ::aws::{AccountPolicy, CloudWatchLogs, LogGroup, SubscriptionFilter};
 use console::quantity::plural;
 use futures_util::StreamExt as _;
 use settings::{Check, Verdict};
@@ -28,6 +28,8 @@ pub(super) struct LogGroups<'a> {
     pub(super) forwarder: CheckedForwarder<'a>,
     /// Further log groups that are never forwarded.
     pub(super) own: &'a [&'a String],
+    /// Log groups to which the forwarder's backend writes.
+    pub(super) written: &'a [String],
     /// The log groups that the stack selects.
     pub(super) selection: Option<&'a Selection>,
 }
@@ -52,7 +54,9 @@ impl LogGroups<'_> {
                 return CheckedLogGroups::of(Check::failed(NAME, format!("{pattern}: {error:#}")));
             }
         };
-        let is_forwarded = |name: &String| !name.starts_with(OWN) && !self.own.contains(&name);
+        let is_forwarded = |name: &String| {
+            !name.starts_with(OWN) && !self.own.contains(&name) && !self.written.contains(name)
+        };
         let names: Vec<String> =
             groups.into_iter().map(|group| group.name).filter(is_forwarded).collect();
         if names.is_empty() {
@@ -77,7 +81,46 @@ impl LogGroups<'_> {
         all
     }
 
+    /// Checks that none of the log groups is forwarded to which the backend writes.
+    pub(super) async fn check_written(&self) -> Vec<Check> {
+        let mut checks = Vec::new();
+        for group in self.written {
+            // Without the log group, nothing has been written.
+            let Ok(filters) = self.logs.subscription_filters(group, deadline()).await else {
+                continue;
+            };
+            let filters = self.filters(group, filters);
+            if let Some(filter) = filters.iter().find(|it| self.forwarder.receives_from(it)) {
+                let FoundFilter { description, removal, .. } = filter;
+                let text = format!(
+                    "{group}: {description} leads to the forwarder, whose backend writes this log group: each log event would cause another, so the forwarder drops them: `{removal}`"
+                );
+                checks.push(Check::failed(NAME, text));
+            }
+        }
+        checks
+    }
+
+    /// The filters of a log group, and of the account's policies that apply to it.
+    fn filters(&self, group: &str, of_log_group: Vec<SubscriptionFilter>) -> Vec<FoundFilter> {
+        let aws_flags = self.forwarder.aws_flags;
+        let of_log_group = of_log_group.into_iter();
+        let of_policies = self.policies.iter().filter_map(|policy| {
+            let AccountPolicy { name, document, selection_criteria } = policy;
+            FoundFilter::of_policy(name, document, selection_criteria, group, aws_flags)
+        });
+        of_log_group
+            .map(|filter| FoundFilter::of_log_group(group, filter, aws_flags))
+            .chain(of_policies)
+            .collect()
+    }
+
     async fn check_one(&self, group: &str) -> CheckedLogGroups {
+        if self.written.iter().any(|written| written == group) {
+            // `check_written` finds a filter.
+            let text = format!("{group}: not forwarded, because the forwarder's backend writes it");
+            return CheckedLogGroups::of(Check { name: NAME, verdict: Verdict::Skipped, text });
+        }
         let subscription_filters = match self.logs.subscription_filters(group, deadline()).await {
             Ok(filters) => filters,
             Err(error) if error.is_gone() => {
@@ -95,15 +138,7 @@ impl LogGroups<'_> {
                 return CheckedLogGroups::of(question.unanswered(error.cause()));
             }
         };
-        let aws_flags = self.forwarder.aws_flags;
-        let mut filters: Vec<FoundFilter> = subscription_filters
-            .into_iter()
-            .map(|filter| FoundFilter::of_log_group(group, filter, aws_flags))
-            .collect();
-        filters.extend(self.policies.iter().filter_map(|policy| {
-            let AccountPolicy { name, document, selection_criteria } = policy;
-            FoundFilter::of_policy(name, document, selection_criteria, group, aws_flags)
-        }));
+        let filters = self.filters(group, subscription_filters);
         let is_forwarded = filters.iter().any(|filter| self.forwarder.receives_from(filter));
         if !is_forwarded && let Some(check) = self.left_out(group).await {
             return CheckedLogGroups::of(check);

@@ -15,9 +15,9 @@ use crate::aws::{Aws, AwsArguments, Machine};
 use crate::destination::DestinationArguments;
 use crate::progress::{ProgressLine, Tally};
 use crate::terminal;
-use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, CredentialsSource};
+use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, CredentialsSource, RequestSigner};
 use anstyle::{AnsiColor, Style};
-use backend::{DestinationConfig, read_secret};
+use backend::{DestinationConfig, Profile, read_secret};
 use console::reach::{self, Reach};
 use console::time_arguments;
 use console::waterfall::draw::{BAD, GOOD};
@@ -206,10 +206,21 @@ async fn connect(aws: &AwsArguments, variables: &dyn Source) -> Connection {
     if checks.iter().any(Check::is_failed) {
         return Connection { checks, reach: None };
     }
+    let signer = match signer(aws, &destination).await {
+        Ok(signer) => signer,
+        Err(error) => {
+            checks.push(Check::failed("signature", format!("no credentials of AWS: {error:#}")));
+            return Connection { checks, reach: None };
+        }
+    };
     match reach::of_settings(destination, variables) {
         Ok(reach) => {
+            let reach = reach.signed_by(signer);
             let advised = match reference {
-                Some(reference) => reach.advised(secret_remedy(&reference, &aws.flags()).into()),
+                Some(reference) => {
+                    let profile = reach.destination.profile;
+                    reach.advised(secret_remedy(&reference, profile, &aws.flags()).into())
+                }
                 None => reach,
             };
             Connection { checks, reach: Some(advised) }
@@ -222,7 +233,7 @@ async fn connect(aws: &AwsArguments, variables: &dyn Source) -> Connection {
 }
 
 /// The remedy for credentials of a secret that the backend refuses.
-fn secret_remedy(reference: &SecretReference, aws_flags: &str) -> String {
+fn secret_remedy(reference: &SecretReference, profile: Profile, aws_flags: &str) -> String {
     let SecretReference { store, id, key } = reference;
     if let Some(key) = key {
         return format!("correct the key {key} of {id}, which has the credentials");
@@ -235,7 +246,11 @@ fn secret_remedy(reference: &SecretReference, aws_flags: &str) -> String {
             format!("aws ssm put-parameter --overwrite --type SecureString --name {id} --value")
         }
     };
-    format!("the credentials are in {id}: `{command} 'email:password'{aws_flags}`")
+    let credentials = match profile {
+        Profile::OpenObserve => "ORGANIZATION:TOKEN",
+        Profile::Otlp => "HEADER: VALUE",
+    };
+    format!("the credentials are in {id}: `{command} '{credentials}'{aws_flags}`")
 }
 
 pub(crate) struct CheckedSettings {
@@ -267,26 +282,41 @@ async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -
     let reference = destination.secret.take()?;
     let unreadable =
         |error: anyhow::Error| Check::failed("secret", format!("cannot be read: {error:#}"));
-    let machine = match Machine::load(arguments).await {
-        Ok(machine) => machine,
+    let settings = match machine_settings(arguments).await {
+        Ok(settings) => settings,
         Err(error) => return Some(unreadable(error)),
     };
-    let credentials = match machine.signing_credentials().await {
-        Ok(credentials) => credentials,
-        Err(error) => return Some(unreadable(error)),
-    };
-    let mut reader =
-        Reader::new(&settings::Env, Table::new(&[::aws::AWS, ::aws::SECRETS, settings::PROXY]));
-    let mut settings = AwsSecretsSettings::read(&mut reader);
-    drop(reader.finish());
-    settings.credentials = Some(CredentialsSource::Variables(credentials));
-    settings.region = machine.region().map(str::to_owned).or(settings.region);
     let secrets = Arc::new(AwsSecrets::new(settings, wall_clock_now));
     let cached = CachedSecret::new(secrets, reference, Duration::from_mins(5));
     Some(match read_secret(destination, &cached).await {
         Ok(()) => Check::ok("secret", "can be read with this machine's credentials"),
         Err(error) => Check::failed("secret", error.to_string()),
     })
+}
+
+/// Returns what signs requests to a destination that wants it, with this machine's credentials.
+async fn signer(
+    arguments: &AwsArguments,
+    destination: &DestinationConfig,
+) -> anyhow::Result<Option<Arc<RequestSigner>>> {
+    if !destination.is_signed() {
+        return Ok(None);
+    }
+    let settings = machine_settings(arguments).await?;
+    Ok(Some(Arc::new(RequestSigner::new(&settings, wall_clock_now))))
+}
+
+/// The settings for AWS's services, with this machine's credentials.
+async fn machine_settings(arguments: &AwsArguments) -> anyhow::Result<AwsSecretsSettings> {
+    let machine = Machine::load(arguments).await?;
+    let credentials = machine.signing_credentials().await?;
+    let mut reader =
+        Reader::new(&settings::Env, Table::new(&[::aws::AWS, ::aws::SECRETS, settings::PROXY]));
+    let mut settings = AwsSecretsSettings::read(&mut reader);
+    drop(reader.finish());
+    settings.credentials = Some(CredentialsSource::Variables(credentials));
+    settings.region = machine.region().map(str::to_owned).or(settings.region);
+    Ok(settings)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Checks of OpenObserve itself: the kind of the credentials, a canary that is sent and read back, and streams with many columns.
 
-use backend::{Canary, Client, HttpResponse, Profile, REQUEST_TIMEOUT, stored_stream};
+use backend::{Canary, HttpResponse, Profile, REQUEST_TIMEOUT, Reason, stored_stream};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use console::reach::{Reach, organization_api};
@@ -30,17 +30,26 @@ const MARGIN_MICROS: u64 = 60_000_000;
 /// Sends one item of each signal, and waits up to `within` for the backend to return them.
 pub(super) async fn check_canary(reach: &Reach, within: Duration) -> Vec<Check> {
     let canary = Canary::at(time_arguments::now_unix_nano(), SERVICE);
-    let client = match Client::new(&reach.destination) {
+    let client = match reach.client() {
         Ok(client) => client,
         Err(error) => return vec![Check::failed("canary", error.to_string())],
     };
     let deadline = Instant::now() + within;
     let mut checks = Vec::new();
-    for (kind, request) in requests(&canary) {
+    let signals = &reach.destination.signals;
+    let sent = |(kind, _): &(SignalKind, Request)| signals.include(*kind);
+    for (kind, request) in requests(&canary).into_iter().filter(sent) {
         let outcome = client.export(None, request, deadline).await;
         if let Some(part) = outcome.parts.first() {
+            let remedy = match part.reason {
+                // The empty requests of the earlier checks were not compressed.
+                Reason::Status { status: 400 | 415, .. } => {
+                    "if the backend reads no gzip, set OTEL_EXPORTER_OTLP_COMPRESSION=none"
+                }
+                _ => "check the endpoint and its credentials",
+            };
             let text = format!(
-                "{kind}: not accepted: {}; check the endpoint and its credentials, then `lambda-otlp doctor --canary` again",
+                "{kind}: not accepted: {}; {remedy}, then `lambda-otlp doctor --canary` again",
                 part.reason
             );
             checks.push(Check::failed("canary", text));
@@ -155,7 +164,7 @@ pub(super) async fn check_rights(reach: &Reach) -> Option<Check> {
         return None;
     }
     let Basic { name, password } = Basic::read(reach)?;
-    let writes = "it may only write, which is enough for the forwarder and the extension; `dashboards`, `alerts`, `slos` and `--canary` need a user's password";
+    let writes = "it may only write, which is enough for the forwarder and the extension; `dashboards`, `alerts` and `slos` need a user's password, and so does `--canary` to read back what it stored";
     let does_all =
         "it may do everything; an ingestion token is enough for the forwarder and the extension";
     if password.starts_with(INGESTION_TOKEN) {

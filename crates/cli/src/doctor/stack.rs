@@ -60,7 +60,8 @@ impl StackCheck<'_> {
         );
         let pipeline = Pipeline { aws, deployment: &deployment, forwarder: function };
         checks.extend(pipeline.check(&lambda, self.subscriber().await, &sources, &search).await);
-        if !arguments.log_groups.is_empty() {
+        let written = function.written_log_groups();
+        if !arguments.log_groups.is_empty() || !written.is_empty() {
             checks.extend(self.check_log_groups(&logs, &deployment, &sources, progress).await);
         }
         checks
@@ -128,6 +129,7 @@ impl StackCheck<'_> {
                 collect: deployment.collect(),
             },
             own: &[&function.log_group],
+            written: &function.written_log_groups(),
             selection: selection.as_ref(),
         };
         let mut functions = Vec::new();
@@ -136,6 +138,7 @@ impl StackCheck<'_> {
             checks.extend(checked.checks);
             functions.extend(checked.functions);
         }
+        checks.extend(log_groups.check_written().await);
         checks.extend(functions::check(&functions, deployment));
         checks
     }

@@ -6,7 +6,7 @@ use local_lambda::HttpServer;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use test_support::openobserve::FakeOpenObserve;
+use test_support::openobserve::{FakeOpenObserve, ScriptedResponse, Signal};
 use test_support::tls::{Authority, TlsFront};
 use wire::Request;
 
@@ -127,6 +127,47 @@ async fn a_canary_is_not_read_back_from_another_backend() {
     let found = checks(&variables, &["--canary"]).await;
     assert!(found.iter().any(|check| check.starts_with("ok organization: this backend has none")));
     assert_eq!(found.iter().filter(|check| check.contains("cannot read it back")).count(), 3);
+}
+
+#[tokio::test]
+async fn doctor_names_the_signals_that_a_backend_lacks() {
+    let backend = FakeOpenObserve::start().await.unwrap();
+    let of_backend = [("LAMBDA_OTLP_ENDPOINT", backend.url()), ("LAMBDA_OTLP_BACKEND", "otlp")];
+    backend.script_for(Signal::Logs, [ScriptedResponse::Status(404)]);
+    let found = checks(&of_backend, &[]).await;
+    expect(
+        &found,
+        &[
+            "ok settings",
+            "ok endpoint",
+            "ok connection: HTTP 200",
+            "ok credentials",
+            "failed signals: the backend takes traces and metrics, but no logs, unless the endpoint is wrong: leave them out of LAMBDA_OTLP_SIGNALS (logs: answered 404",
+            "ok organization",
+        ],
+    );
+    let stated = [&of_backend[..], &[("LAMBDA_OTLP_SIGNALS", "traces,cumulative_metrics")]];
+    let found = checks(&stated.concat(), &["--canary"]).await;
+    expect(
+        &found,
+        &[
+            "ok settings",
+            "ok endpoint",
+            "ok connection: HTTP 200",
+            "ok credentials",
+            "warning signals: delta metrics, logs: not sent",
+            "ok organization",
+            "ok canary: traces: accepted",
+            "ok canary: metrics: accepted",
+        ],
+    );
+    // With nothing at any of the URLs, the endpoint is wrong.
+    backend.script([404, 404, 404].map(ScriptedResponse::Status));
+    let found = checks(&of_backend, &[]).await;
+    assert!(
+        found.last().is_some_and(|check| check.contains("/v1/traces is appended")),
+        "{found:?}"
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::aws::{
     self, Aws, AwsArguments, MISSING, NoForwarder, NoStack, explain, forwarder_of, is_denied,
     stream_of,
 };
-use crate::doctor::permission_to_invoke;
+use crate::doctor::{DeployedFunction, permission_to_invoke};
 use ::aws::SubscriptionFilter;
 use anyhow::{anyhow, bail, ensure};
 use settings::Check;
@@ -15,8 +15,8 @@ use wire::arn::Arn;
 pub(super) struct TargetForwarder {
     /// The ARN of the forwarder's function.
     pub(super) arn: String,
-    /// The forwarder's own log group, if it is known.
-    pub(super) log_group: Option<String>,
+    /// The forwarder's own log group, and those to which its backend writes, if they are known.
+    pub(super) own_log_groups: Vec<String>,
     pub(super) stream: Option<KinesisStream>,
 }
 
@@ -30,7 +30,10 @@ impl TargetForwarder {
     ) -> anyhow::Result<Self> {
         let Some(stack) = stack else {
             let arn = arn.unwrap_or_default().to_owned();
-            return Ok(Self { arn, log_group: None, stream: None });
+            let function = aws::function(aws, &arn).await.map(DeployedFunction::of);
+            let written = function.map(|function| function.written_log_groups());
+            let own_log_groups = written.unwrap_or_default();
+            return Ok(Self { arn, own_log_groups, stream: None });
         };
         let function = match forwarder_of(aws, stack).await {
             Err(error)
@@ -42,8 +45,11 @@ impl TargetForwarder {
             }
             found => found?,
         };
-        let log_group = function.logging_config.log_group;
-        Ok(Self { arn: function.function_arn, log_group, stream: stream_of(aws, stack).await? })
+        let log_group = function.logging_config.log_group.clone();
+        let arn = function.function_arn.clone();
+        let written = DeployedFunction::of(function).written_log_groups();
+        let own_log_groups = log_group.into_iter().chain(written).collect();
+        Ok(Self { arn, own_log_groups, stream: stream_of(aws, stack).await? })
     }
 }
 

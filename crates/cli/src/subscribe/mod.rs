@@ -124,7 +124,7 @@ fn run(
             return Err(destination::not_a_function(&target.arn));
         };
         destination::check(&aws, &target.arn, &ours.as_filter(), task, &which.aws).await?;
-        let own = [ours.default_log_group()].into_iter().chain(target.log_group);
+        let own = [ours.default_log_group()].into_iter().chain(target.own_log_groups);
         let selection = names.into_selection(own);
         let logs = aws.patient().logs()?;
         let wanted =

@@ -6,8 +6,8 @@ use crate::counts::{Count, Counts};
 use crate::{clock, tasks};
 use aws::{AwsSecrets, CachedSecret, SECRET_LIFETIME};
 use backend::{
-    Client, ClientError, Fate, HttpTransport, Outcome, Profile, Reason, Sanitized, UndeliveredPart,
-    read_secret, sanitize,
+    Client, ClientError, Fate, HttpTransport, Outcome, Profile, Reason, Sanitized, Signals,
+    Telemetry, UndeliveredPart, read_secret, sanitize,
 };
 use settings::Check;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ pub(super) struct Uploader {
     /// The secret that both clients share.
     secret: Option<Arc<CachedSecret>>,
     profile: Profile,
+    signals: Signals,
     /// The `service.name` of resources without one.
     service_name: String,
     max_request_bytes: usize,
@@ -35,6 +36,8 @@ pub(super) struct Uploader {
     has_warned: AtomicBool,
     /// The log already says that the backend refuses a signal.
     has_logged_refusal: AtomicBool,
+    /// The log already says that the backend takes only some signals.
+    has_named_untaken: AtomicBool,
 }
 
 /// A client, and the kind of backend to which requests are adapted.
@@ -124,11 +127,13 @@ impl Uploader {
             events,
             secret,
             profile: destination.profile,
+            signals: destination.signals.clone(),
             service_name: service_name.to_owned(),
             max_request_bytes: destination.max_request_bytes,
             counts: Arc::clone(counts),
             has_warned: AtomicBool::new(false),
             has_logged_refusal: AtomicBool::new(false),
+            has_named_untaken: AtomicBool::new(false),
         })
     }
 
@@ -209,7 +214,8 @@ impl Uploader {
                 break;
             }
             let mut undelivered = Vec::new();
-            for request in wire::merge(part.requests(), max_bytes) {
+            let merged = wire::merge(part.requests(), max_bytes).into_iter();
+            for request in merged.flat_map(|request| self.leave_out_untaken(request)) {
                 let Sanitized { request, refused, .. } = self.sanitize(recipient.profile, request);
                 let mut outcome = refused
                     .map(|refused| Outcome::unsent(refused, Reason::InvalidIds, Fate::DeadLetter))
@@ -224,6 +230,29 @@ impl Uploader {
             part.settle(undelivered);
         }
         result
+    }
+
+    /// Leaves out the telemetry that the backend does not take, and counts it.
+    fn leave_out_untaken(&self, request: Request) -> Vec<Request> {
+        if self.signals.take_all() {
+            return vec![request];
+        }
+        let mut taken = Vec::new();
+        for (telemetry, part) in Telemetry::divide(request) {
+            if self.signals.take(telemetry) {
+                taken.push(part);
+                continue;
+            }
+            self.counts.add(Count::Rejected, part.items());
+            if !self.has_named_untaken.swap(true, Ordering::Relaxed) {
+                let missing = self.signals.missing();
+                tracing::warn!(
+                    missing,
+                    "not sent: the backend does not take it (LAMBDA_OTLP_SIGNALS)"
+                );
+            }
+        }
+        taken
     }
 
     /// Adapts a request to the backend, and counts the data points that it loses by that.

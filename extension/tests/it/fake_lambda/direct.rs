@@ -380,3 +380,25 @@ async fn telemetry_is_adapted_only_for_openobserve() {
         assert_eq!(counts.get(Count::Rejected), rejected);
     }
 }
+
+#[tokio::test]
+async fn a_signal_that_the_backend_lacks_is_not_sent_and_counted() {
+    let backend = started_backend().await;
+    let other = [("LAMBDA_OTLP_BACKEND", "otlp"), ("LAMBDA_OTLP_SIGNALS", "logs")];
+    let (stdout, counts) = three_spans(&to(&backend, &other)).await;
+    assert_eq!((backend.spans().len(), counts.get(Count::Rejected) >= 3), (0, true));
+    assert!(spilled_bodies(&stdout).is_empty());
+}
+
+#[tokio::test]
+async fn cloudwatch_is_no_backend_of_direct_mode() {
+    let cloudwatch = [
+        ("LAMBDA_OTLP_ENDPOINT", "https://xray.eu-west-1.amazonaws.com/"),
+        ("LAMBDA_OTLP_BACKEND", "otlp"),
+        ("LAMBDA_OTLP_SIGNALS", "traces"),
+    ];
+    // The spans are in stdout.
+    let (stdout, counts) = three_spans(&cloudwatch).await;
+    assert_eq!(counts.get(Count::Rejected), 0);
+    assert!(stdout.text().contains("__otel_otlp_stdout"));
+}

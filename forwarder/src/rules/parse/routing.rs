@@ -6,7 +6,7 @@ use super::conditions::OriginText;
 use super::values::{Known, List, Text, Word};
 use super::{File, Located, Node};
 use crate::delivery::destination::DEFAULT_DESTINATION as DEFAULT;
-use backend::{Profile, missing_organization};
+use backend::{Profile, Signals, UnknownSignal, missing_organization};
 use serde::Deserialize;
 use settings::{Headers, InvalidValue, Reader, Remark, SecretReference, Setting, Table};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +22,7 @@ struct DestinationText {
     headers: BTreeMap<String, Text>,
     stream: Option<Template>,
     profile: Option<Known<Profile>>,
+    signals: Option<List<Text>>,
 }
 
 impl Word for Profile {
@@ -124,6 +125,8 @@ pub(super) enum InvalidDestination {
     CredentialHeader { name: String },
     #[error("{0}")]
     Value(Remark),
+    #[error("signals: {0}")]
+    Signals(UnknownSignal),
     #[error("a destination needs an endpoint")]
     NoEndpoint,
     #[error("endpoint: {}", NO_CREDENTIALS)]
@@ -172,6 +175,13 @@ impl DestinationText {
         if let Some(problem) = missing_organization(&endpoint) {
             return Err(InvalidDestination::NoOrganization(problem));
         }
+        let signals = match self.signals {
+            None => Signals::default(),
+            Some(List(words)) => {
+                let words: Vec<String> = words.into_iter().map(|Text(word)| word).collect();
+                Signals::parse(&words.join(",")).map_err(InvalidDestination::Signals)?
+            }
+        };
         Ok(DestinationRule {
             name: name.to_owned(),
             endpoint,
@@ -179,6 +189,7 @@ impl DestinationText {
             headers,
             stream: self.stream,
             profile: self.profile.map(|Known(profile)| profile).unwrap_or_default(),
+            signals,
         })
     }
 }

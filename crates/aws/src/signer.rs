@@ -1,0 +1,100 @@
+//! Signs requests that another client sends, such as OTLP to CloudWatch.
+
+use crate::client::{AwsClient, NoResponse, sign_headers};
+use crate::credentials::CredentialsProvider;
+use crate::secret::AwsSecretsSettings;
+use http::{HeaderMap, Method};
+use settings::Secret;
+use std::time::SystemTime;
+use tokio::time::Instant;
+use url::Url;
+
+/// Signs with the credentials of the function's role, or of a person's machine.
+#[derive(Debug)]
+pub struct RequestSigner {
+    credentials: Option<CredentialsProvider>,
+    /// Asks the endpoint of the environment for credentials.
+    client: AwsClient,
+}
+
+/// The headers that a signed request adds.
+#[derive(Debug)]
+pub struct SignedHeaders {
+    pub headers: HeaderMap,
+    /// The part of the credentials that a service may repeat in the description of a wrong signature.
+    pub session_token: Option<Secret>,
+}
+
+/// A POST to a service.
+#[derive(Debug, Clone, Copy)]
+pub struct PostToSign<'a> {
+    /// The service's name in signatures: `xray`.
+    pub service: &'a str,
+    pub region: &'a str,
+    pub url: &'a Url,
+    pub body: &'a [u8],
+}
+
+impl RequestSigner {
+    /// Uses these credentials; `clock` gives the signing time.
+    pub fn new(settings: &AwsSecretsSettings, clock: fn() -> SystemTime) -> Self {
+        let credentials = settings.credentials.clone().map(CredentialsProvider::of);
+        Self { credentials, client: AwsClient::new(clock, settings.proxy.clone()) }
+    }
+
+    /// Signs a request with the current credentials, which are there before `deadline`.
+    pub async fn sign(
+        &self,
+        post: PostToSign<'_>,
+        deadline: Instant,
+    ) -> Result<SignedHeaders, NoResponse> {
+        let Some(provider) = &self.credentials else {
+            return Err(NoResponse::NoCredentials("there are no AWS credentials".to_owned()));
+        };
+        let credentials = provider
+            .current(&self.client, deadline)
+            .await
+            .map_err(|error| NoResponse::NoCredentials(error.to_string()))?;
+        let mut headers =
+            sign_headers(&Method::POST, post, &credentials, self.client.wall_clock())?;
+        // The client adds it.
+        headers.remove(http::header::HOST);
+        Ok(SignedHeaders { headers, session_token: credentials.session_token })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Credentials, CredentialsSource};
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[tokio::test]
+    async fn a_request_gets_the_headers_of_its_signature() {
+        let credentials = Credentials {
+            access_key_id: "AKIDEXAMPLE".to_owned(),
+            secret_access_key: Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+            session_token: Some(Secret::new("token")),
+        };
+        let url = Url::parse("https://xray.eu-west-1.amazonaws.com/v1/traces").unwrap();
+        let post = PostToSign { service: "xray", region: "eu-west-1", url: &url, body: b"spans" };
+        let sign = async |credentials| {
+            let settings = AwsSecretsSettings { credentials, ..AwsSecretsSettings::default() };
+            let signer =
+                RequestSigner::new(&settings, || UNIX_EPOCH + Duration::from_mins(24_015_636));
+            signer.sign(post, Instant::now()).await
+        };
+        let signed = sign(Some(CredentialsSource::Variables(credentials))).await.unwrap();
+        let text = |name: &str| signed.headers[name].to_str().unwrap();
+        assert_eq!(text("x-amz-date"), "20150830T123600Z");
+        assert_eq!(text("x-amz-security-token"), "token");
+        // Computed with botocore 1.44.8's SigV4Auth for the same request.
+        assert_eq!(
+            text("authorization"),
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/eu-west-1/xray/aws4_request, SignedHeaders=host;x-amz-date;x-amz-security-token, Signature=9b8bdd565b88e49addd4683550179c9e6c1d819d875ade5d3843b5e89dd1e8b0"
+        );
+        assert!(signed.headers["authorization"].is_sensitive());
+        let error = sign(None).await.unwrap_err();
+        assert_eq!(error.to_string(), "there are no AWS credentials");
+    }
+}
