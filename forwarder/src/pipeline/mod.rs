@@ -12,7 +12,7 @@
 //! order     delivery::deliver         six batches at once; 10 s without an accepted item end a signal
 //! merge     wire::merge               requests of the destination's size
 //! window    IngestPolicy::sort        what OpenObserve would drop as too old is dead-lettered
-//! send      Client::export            10 s, 2 retries; a refused request is halved
+//! send      Client::export            10 s with at most 2 retries; a refused request is halved
 //! bisect    bisect_refused            only queued requests, from the second attempt on
 //! account   Outbox::note_sent         the ledger counts what was accepted
 //! queue     queues::put::enqueue      messages of at most 900 KiB, into the retry or the dead-letter queue

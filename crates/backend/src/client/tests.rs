@@ -396,6 +396,16 @@ async fn parked_parts_with_different_reasons_stay_separate() {
     assert_eq!(reasons[1], "answered 503 Service Unavailable");
 }
 
+/// The next delivery then sends pieces, and does not begin the search again with the whole request.
+#[tokio::test(start_paused = true)]
+async fn a_search_that_a_failure_ends_keeps_the_refusal_as_its_reason() {
+    let answers = ["400 \"bad record\"", "400 \"bad record\"", "503, retry-after: 20"];
+    let outcome = deliver(&Fake::new(script(&answers)), good(8)).await;
+    let refused = outcome.parts.iter().filter(|part| part.reason.refuses_content());
+    assert_eq!((outcome.accepted, refused.count()), (0, outcome.parts.len()));
+    assert!(!outcome.parts.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn transport_errors_are_masked() {
     let text = "no answer from test: s3cret-token";

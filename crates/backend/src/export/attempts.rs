@@ -16,14 +16,15 @@ use std::time::Duration;
 use wire::{Halve as _, Request, SignalKind};
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(4));
-/// Time limit of one delivery, including all retries.
+/// Time limit of one delivery, including all retries. By default a request may take as long, so that one without an answer has no
+/// retry.
 pub(crate) const BUDGET: Duration = Duration::from_secs(10);
 
 /// Who repeats a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeats {
     Client,
-    /// The caller, which keeps a record in its log if the backend crashes on it.
+    /// The caller: the extension, which writes a record to its log if the backend crashes on it.
     Caller,
 }
 
@@ -199,9 +200,7 @@ impl<'a> Attempts<'a> {
                     self.send_again_at(now.saturating_add(delay), part, reason);
                 } else {
                     self.waiting.push_front(part);
-                    // A search for bad records whose time is over would begin again with the same request.
-                    let search = self.last_failure.take().filter(Reason::refuses_content);
-                    self.give_up(&search.unwrap_or(reason), Fate::Park);
+                    self.end(reason);
                 }
             }
             Next::OnceMore if part.nothing_written => self.halve(part, reason),
@@ -347,7 +346,7 @@ impl<'a> Attempts<'a> {
     fn send_again_at(&mut self, time: Duration, part: WaitingPart, reason: Reason) {
         self.waiting.push_front(part);
         if time >= self.terms.deadline {
-            self.give_up(&reason, Fate::Park);
+            self.end(reason);
         } else {
             self.not_before = time;
             self.last_failure = Some(reason);
@@ -359,6 +358,13 @@ impl Attempts<'_> {
     /// Records this number of items of a request, which has left the queue, as undelivered.
     fn note_undelivered(&mut self, request: Request, items: usize, reason: Reason, fate: Fate) {
         self.outcome.parts.push(UndeliveredPart { request, items, reason, fate });
+    }
+
+    /// Ends the delivery after a failure. A search for bad records keeps the refusal as its reason, so that the next delivery continues
+    /// it in pieces and doesn't begin again with the same request.
+    fn end(&mut self, failure: Reason) {
+        let refusal = self.last_failure.take().filter(Reason::refuses_content);
+        self.give_up(&refusal.unwrap_or(failure), Fate::Park);
     }
 
     /// Records all queued parts as undelivered.
@@ -436,6 +442,7 @@ impl Attempts<'_> {
                 if !self.search.has_found_good() && !self.waiting.is_empty() {
                     self.waiting.rotate_right(1);
                 }
+                // `finish` takes it back if the backend accepts nothing.
                 self.note_undelivered(part.request, items, reason, Fate::DeadLetter);
             }
             AfterRefusal::KeepTogether => {

@@ -12,8 +12,8 @@ pub struct Outcome {
     pub accepted: usize,
     /// The items the backend did not accept, in pieces that never overlap.
     pub parts: Vec<UndeliveredPart>,
-    /// Number of undelivered items that the backend may have stored nevertheless, because the response was missing, unreadable,
-    /// or reported that nothing was written. Only these items can be stored twice.
+    /// Number of items that the backend may have stored although an answer was missing, unreadable, or reported that nothing was
+    /// written, whether a later request was accepted or not. Only these items can be stored twice.
     pub ambiguous_items: usize,
     /// Number of HTTP requests, retries included.
     pub requests_sent: usize,
