@@ -8,9 +8,15 @@ use std::collections::HashMap;
 use std::iter;
 
 const RULES: &StateMachine = &DESCRIPTION.state_machine;
+/// The names in an event of which a state machine's has one.
+const OF_STATES: [&str; 3] = ["Execution", "Payload", "_datadog"];
 
 /// Returns headers with the span of the state that called the function. `None` for another caller.
 pub(super) fn headers(event: &Value) -> Option<HashMap<String, String>> {
+    // Few events have one of its names, and the others are not searched.
+    if !OF_STATES.iter().any(|name| event.get(name).is_some()) {
+        return None;
+    }
     let places = RULES.at.iter().filter_map(|pointer| at(event, pointer));
     let context = iter::once(event).chain(places).find(|place| RULES.when.hold_for(place))?;
     let trace_id = traced_by_datadog(context).or_else(|| trace_id(context))?;
