@@ -110,7 +110,8 @@ pub(crate) struct Attempts<'a> {
 /// to the probe either ends the delivery or begins `Isolating`, which lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// It crashes for a reason of its own, and the client repeats the request.
+    /// A crash has a reason of its own, and the client repeats the request, as after any failure that may pass. All parts share the
+    /// retries.
     Sending { retries: u32 },
     /// An empty request shows whether it answers although it crashed.
     Probing,
