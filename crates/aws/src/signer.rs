@@ -5,6 +5,8 @@ use crate::credentials::CredentialsProvider;
 use crate::secret::AwsSecretsSettings;
 use http::{HeaderMap, Method};
 use settings::Secret;
+use std::fmt::Debug;
+use std::pin::Pin;
 use std::time::SystemTime;
 use tokio::time::Instant;
 use url::Url;
@@ -12,6 +14,18 @@ use url::Url;
 /// Signs with the credentials of the function's role, or of a person's machine.
 #[derive(Debug)]
 pub struct RequestSigner {
+    /// A trait object, because the extension never makes a signer, and so does not contain its code.
+    signer: Box<dyn Sign>,
+}
+
+type Signing<'a> = Pin<Box<dyn Future<Output = Result<SignedHeaders, NoResponse>> + Send + 'a>>;
+
+trait Sign: Debug + Send + Sync {
+    fn sign<'a>(&'a self, post: PostToSign<'a>, deadline: Instant) -> Signing<'a>;
+}
+
+#[derive(Debug)]
+struct CredentialsSigner {
     credentials: Option<CredentialsProvider>,
     /// Asks the endpoint of the environment for credentials.
     client: AwsClient,
@@ -39,11 +53,28 @@ impl RequestSigner {
     /// Uses these credentials; `clock` gives the signing time.
     pub fn new(settings: &AwsSecretsSettings, clock: fn() -> SystemTime) -> Self {
         let credentials = settings.credentials.clone().map(CredentialsProvider::of);
-        Self { credentials, client: AwsClient::new(clock, settings.proxy.clone()) }
+        let client = AwsClient::new(clock, settings.proxy.clone());
+        Self { signer: Box::new(CredentialsSigner { credentials, client }) }
     }
 
     /// Signs a request with the current credentials, which are there before `deadline`.
     pub async fn sign(
+        &self,
+        post: PostToSign<'_>,
+        deadline: Instant,
+    ) -> Result<SignedHeaders, NoResponse> {
+        self.signer.sign(post, deadline).await
+    }
+}
+
+impl Sign for CredentialsSigner {
+    fn sign<'a>(&'a self, post: PostToSign<'a>, deadline: Instant) -> Signing<'a> {
+        Box::pin(self.headers(post, deadline))
+    }
+}
+
+impl CredentialsSigner {
+    async fn headers(
         &self,
         post: PostToSign<'_>,
         deadline: Instant,
