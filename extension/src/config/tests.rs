@@ -29,6 +29,17 @@ fn the_settings_table_is_consistent_and_defaults_are_valid() {
 }
 
 #[test]
+fn an_endpoint_that_wants_signed_requests_is_a_mistake() {
+    let config = config(&[
+        ("LAMBDA_OTLP_ENDPOINT", "https://xray.eu-west-1.amazonaws.com/"),
+        ("LAMBDA_OTLP_BACKEND", "otlp"),
+        ("LAMBDA_OTLP_SIGNALS", "traces"),
+    ]);
+    let complaint = config.complaint();
+    assert!(complaint.contains("signed with the function's role"), "{complaint}");
+}
+
+#[test]
 fn the_receiver_ports_follow_the_sdk_endpoint() {
     let check = |variables: &[(&str, &str)], port, may_move| {
         let config = config(variables);
