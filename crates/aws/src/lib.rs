@@ -59,7 +59,7 @@ pub use secret::{
     SecretHeader, SecretReading, SecretService,
 };
 pub use signature::{Credentials, PathEncoding};
-pub use signer::{PostToSign, RequestSigner, SignedHeaders};
+pub use signer::{PostToSign, RequestSigner, Signing};
 pub use sqs::{
     LONGEST_DELAY, LONGEST_VISIBILITY_TIMEOUT, QueueError, SqsQueue, SqsSettings, region_of_host,
 };

@@ -18,10 +18,17 @@ pub struct RequestSigner {
     signer: Box<dyn Sign>,
 }
 
-type Signing<'a> = Pin<Box<dyn Future<Output = Result<SignedHeaders, NoResponse>> + Send + 'a>>;
+/// Ends with the session token, which a service may repeat in the description of a wrong signature.
+pub type Signing<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<Secret>, NoResponse>> + Send + 'a>>;
 
 trait Sign: Debug + Send + Sync {
-    fn sign<'a>(&'a self, post: PostToSign<'a>, deadline: Instant) -> Signing<'a>;
+    fn sign<'a>(
+        &'a self,
+        post: PostToSign<'a>,
+        headers: &'a mut HeaderMap,
+        deadline: Instant,
+    ) -> Signing<'a>;
 }
 
 #[derive(Debug)]
@@ -29,14 +36,6 @@ struct CredentialsSigner {
     credentials: Option<CredentialsProvider>,
     /// Asks the endpoint of the environment for credentials.
     client: AwsClient,
-}
-
-/// The headers that a signed request adds.
-#[derive(Debug)]
-pub struct SignedHeaders {
-    pub headers: HeaderMap,
-    /// The part of the credentials that a service may repeat in the description of a wrong signature.
-    pub session_token: Option<Secret>,
 }
 
 /// A POST to a service.
@@ -57,28 +56,35 @@ impl RequestSigner {
         Self { signer: Box::new(CredentialsSigner { credentials, client }) }
     }
 
-    /// Signs a request with the current credentials, which are there before `deadline`.
-    pub async fn sign(
-        &self,
-        post: PostToSign<'_>,
+    /// Adds the signature with the current credentials, which are there before `deadline`, to a request's headers.
+    pub fn sign<'a>(
+        &'a self,
+        post: PostToSign<'a>,
+        headers: &'a mut HeaderMap,
         deadline: Instant,
-    ) -> Result<SignedHeaders, NoResponse> {
-        self.signer.sign(post, deadline).await
+    ) -> Signing<'a> {
+        self.signer.sign(post, headers, deadline)
     }
 }
 
 impl Sign for CredentialsSigner {
-    fn sign<'a>(&'a self, post: PostToSign<'a>, deadline: Instant) -> Signing<'a> {
-        Box::pin(self.headers(post, deadline))
+    fn sign<'a>(
+        &'a self,
+        post: PostToSign<'a>,
+        headers: &'a mut HeaderMap,
+        deadline: Instant,
+    ) -> Signing<'a> {
+        Box::pin(self.add_signature(post, headers, deadline))
     }
 }
 
 impl CredentialsSigner {
-    async fn headers(
+    async fn add_signature(
         &self,
         post: PostToSign<'_>,
+        headers: &mut HeaderMap,
         deadline: Instant,
-    ) -> Result<SignedHeaders, NoResponse> {
+    ) -> Result<Option<Secret>, NoResponse> {
         let Some(provider) = &self.credentials else {
             return Err(NoResponse::NoCredentials("there are no AWS credentials".to_owned()));
         };
@@ -86,11 +92,12 @@ impl CredentialsSigner {
             .current(&self.client, deadline)
             .await
             .map_err(|error| NoResponse::NoCredentials(error.to_string()))?;
-        let mut headers =
+        let mut signature =
             sign_headers(&Method::POST, post, &credentials, self.client.wall_clock())?;
         // The client adds it.
-        headers.remove(http::header::HOST);
-        Ok(SignedHeaders { headers, session_token: credentials.session_token })
+        signature.remove(http::header::HOST);
+        headers.extend(signature);
+        Ok(credentials.session_token)
     }
 }
 
@@ -113,10 +120,11 @@ mod tests {
             let settings = AwsSecretsSettings { credentials, ..AwsSecretsSettings::default() };
             let signer =
                 RequestSigner::new(&settings, || UNIX_EPOCH + Duration::from_mins(24_015_636));
-            signer.sign(post, Instant::now()).await
+            let mut headers = HeaderMap::new();
+            signer.sign(post, &mut headers, Instant::now()).await.map(|_| headers)
         };
         let signed = sign(Some(CredentialsSource::Variables(credentials))).await.unwrap();
-        let text = |name: &str| signed.headers[name].to_str().unwrap();
+        let text = |name: &str| signed[name].to_str().unwrap();
         assert_eq!(text("x-amz-date"), "20150830T123600Z");
         assert_eq!(text("x-amz-security-token"), "token");
         // Computed with botocore 1.44.8's SigV4Auth for the same request.
@@ -124,7 +132,7 @@ mod tests {
             text("authorization"),
             "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/eu-west-1/xray/aws4_request, SignedHeaders=host;x-amz-date;x-amz-security-token, Signature=9b8bdd565b88e49addd4683550179c9e6c1d819d875ade5d3843b5e89dd1e8b0"
         );
-        assert!(signed.headers["authorization"].is_sensitive());
+        assert!(signed["authorization"].is_sensitive());
         let error = sign(None).await.unwrap_err();
         assert_eq!(error.to_string(), "there are no AWS credentials");
     }

@@ -14,7 +14,7 @@ use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError, e
 use crate::destination::{
     CloudWatchEndpoint, Compression, DestinationConfig, OwnAuthority, STREAM_NAME,
 };
-use aws::{PostToSign, RequestSigner, SignedHeaders, deepest};
+use aws::{PostToSign, RequestSigner, deepest};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http::{Method, StatusCode};
@@ -104,12 +104,10 @@ impl HttpTransport {
         let unsigned =
             |cause: &str| self.no_answer(url, false, &format!("cannot sign the request: {cause}"));
         let signer = self.signer.as_ref().ok_or_else(|| unsigned("only the forwarder signs"))?;
-        let post = PostToSign { service, region: &region, url, body: &request.body };
-        let headers = signer.sign(post, Instant::now() + request.timeout).await;
-        let SignedHeaders { headers, session_token } =
-            headers.map_err(|error| unsigned(&error.to_string()))?;
-        request.headers.extend(headers);
-        Ok(session_token)
+        let HttpRequest { headers, body, timeout, .. } = request;
+        let post = PostToSign { service, region: &region, url, body };
+        let signing = signer.sign(post, headers, Instant::now() + *timeout);
+        signing.await.map_err(|error| unsigned(&error.to_string()))
     }
 
     /// Sends the backend a GET, or a POST of `json`, to check it. Takes at most `timeout`.
