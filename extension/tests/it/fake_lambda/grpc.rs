@@ -9,7 +9,7 @@ use lambda_otlp_extension::Count;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use wire::{SignalKind, gzip};
 
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -256,9 +256,24 @@ async fn a_canceled_call_is_written_only_if_its_line_started() {
     assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Traces, 3)]);
 }
 
+/// Waits until nobody listens on the port. The child of another test has that test's listeners until it executes its program.
+async fn wait_until_free(address: SocketAddr) {
+    let bind = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)
+    };
+    while bind().is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn the_default_grpc_port_is_open_beside_the_http_port() {
     let _ports = crate::DEFAULT_PORTS.lock().await;
+    for port in [4317, 4318] {
+        wait_until_free(SocketAddr::from(([127, 0, 0, 1], port))).await;
+    }
     let (_lambda, _next) = Lambda::waiting(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]).await;
     for port in [4317, 4318] {
         let mut client = connect(SocketAddr::from(([127, 0, 0, 1], port))).await;
