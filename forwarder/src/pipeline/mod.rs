@@ -13,7 +13,7 @@
 //! merge     wire::merge               requests of the destination's size
 //! window    IngestPolicy::sort        what OpenObserve would drop as too old is dead-lettered
 //! send      Client::export            10 s with at most 2 retries; a refused request is halved
-//! bisect    bisect_refused            only queued requests, from the second attempt on
+//! bisect    bisect_refused            only a queued request, from the second reception of its message on
 //! account   Outbox::note_sent         the ledger counts what was accepted
 //! queue     queues::put::enqueue      messages of at most 900 KiB, into the retry or the dead-letter queue
 //! report    Report::note              the ledger counts the rest, by its place

@@ -361,8 +361,8 @@ impl Attempts<'_> {
         self.outcome.parts.push(UndeliveredPart { request, items, reason, fate });
     }
 
-    /// Ends the delivery after a failure. A search for bad records keeps the refusal as its reason, so that the next delivery continues
-    /// it in pieces and doesn't begin again with the same request.
+    /// Ends the delivery after a failure. If the failure before it was a refusal, that stays the reason, so that the next delivery
+    /// continues the search for bad records in pieces and doesn't begin again with the same request.
     fn end(&mut self, failure: Reason) {
         let refusal = self.last_failure.take().filter(Reason::refuses_content);
         self.give_up(&refusal.unwrap_or(failure), Fate::Park);
