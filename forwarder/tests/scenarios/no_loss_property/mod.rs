@@ -4,7 +4,7 @@
 //! One seed determines a schedule: the stack, the functions' lines and their fate on the way, the events, the faults of backends
 //! and queues, and Lambda's kills and retries. It runs in one process on a paused clock. `cargo xtask chaos` runs more schedules
 //! than the test (`NO_LOSS_SCHEDULES=100000`), or one seed (`NO_LOSS_SEED=17`). A failing schedule is repeated without those
-//! faults and sources that it does not need to fail. A run of 2,000 schedules also checks that it met every fault and feature.
+//! faults and sources that it does not need to fail. A run of 10,000 schedules also checks that it met every fault and feature.
 //!
 //! Other tests prove what needs no faults: `rules` the effects of rules, `deliveries` what lines become.
 
@@ -169,7 +169,7 @@ fn add(cloud: &mut Cloud, maker: &mut Maker, unit: Unit) -> UnitId {
 const SCHEDULES: u64 = 200;
 
 /// This many schedules meet every fault and feature.
-const VARIED: usize = 2_000;
+const VARIED: usize = 10_000;
 
 const MAX_FAILURES: usize = 3;
 
