@@ -36,11 +36,13 @@ impl<'a> LogSource<'a> {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The function's name, or the last part of the log group's name if no function is known. Never empty.
+    /// The name of the function or state machine, or the last part of the log group's name if none is known. Never empty.
     pub service_name: String,
     pub function_name: Option<String>,
     /// The function's version, such as `$LATEST`, or on managed instances `$LATEST.PUBLISHED`.
     pub function_version: Option<String>,
+    /// The state machine that the log stream names, in a log group that is none of Lambda's.
+    pub state_machine: Option<String>,
     /// `true` if the log group or stream belongs to a Lambda function.
     pub is_lambda: bool,
     pub account: Option<String>,
@@ -54,16 +56,19 @@ impl Identity {
     pub fn of(source: &LogSource<'_>) -> Self {
         let stream = LambdaStream::parse(source.log_stream);
         let function_name = source.function_name();
+        let is_in_lambda_group = source.log_group.starts_with(LAMBDA_GROUP_PREFIX);
+        let state_machine = machine_of_stream(source.log_stream).filter(|_| !is_in_lambda_group);
         let service_name = function_name
+            .or(state_machine)
             .or_else(|| source.log_group.rsplit('/').find(|part| !part.is_empty()))
             .unwrap_or("unknown_service");
         Self {
             service_name: service_name.to_owned(),
             function_name: function_name.map(str::to_owned),
             function_version: stream.map(|stream| stream.version.to_owned()),
+            state_machine: state_machine.map(str::to_owned),
             // In a group of its own, a function's streams do not name it.
-            is_lambda: source.log_group.starts_with(LAMBDA_GROUP_PREFIX)
-                || stream.is_some_and(|stream| stream.function.is_some()),
+            is_lambda: is_in_lambda_group || stream.is_some_and(|stream| stream.function.is_some()),
             account: non_empty(source.account),
             region: source.region.and_then(non_empty),
             log_group: source.log_group.to_owned(),
@@ -138,6 +143,22 @@ fn function_of_group(log_group: &str) -> Option<&str> {
     let within = log_group.strip_prefix(LAMBDA_GROUP_PREFIX)?;
     let name = within.strip_prefix("us-east-1.").unwrap_or(within);
     is_function_name(name).then_some(name)
+}
+
+/// The state machine of a stream that Step Functions writes: `states/NAME/YYYY-MM-DD-hh-mm/hex`.
+fn machine_of_stream(log_stream: &str) -> Option<&str> {
+    const MAX_BYTES: usize = 80;
+    let (rest, id) = log_stream.strip_prefix("states/")?.rsplit_once('/')?;
+    let (name, time) = rest.rsplit_once('/')?;
+    let is_time = time.len() == "2026-09-21-14-13".len()
+        && time.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 | 10 | 13 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
+    // A Distributed Map's children: `NAME/LABEL`
+    let name = name.split('/').next()?;
+    let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_time && is_id && (1..=MAX_BYTES).contains(&name.len())).then_some(name)
 }
 
 /// Function names consist of letters, digits, `-` and `_`, with 64 bytes at most; some older ones are longer.

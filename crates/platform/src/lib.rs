@@ -49,12 +49,14 @@
 //!   values, units and time that it names, `points` adds them up.
 //! - `spans/open_span` has the events of an invocation until its span is written. `invocation_span` writes the span, `phases` the
 //!   phases within it, `ids` has their ids.
+//! - `executions`: executions of state machines. `log_line` makes the records of their log events, `ids` has the ids of their spans.
 //! - `xray`: documents of X-Ray's SDKs. `aws_spans`: spans that X-Ray stores.
 
 mod attributes;
 mod aws_spans;
 mod convert;
 mod event;
+mod executions;
 mod identity;
 mod invocations;
 mod logs;

@@ -28,6 +28,18 @@ pub(crate) mod lambda {
     pub(crate) const XRAY_PARENT_ID: &str = "aws.xray.parent_id";
 }
 
+/// Attributes of the records and spans of state machines.
+pub(crate) mod step_functions {
+    pub(crate) const EXECUTION_ARN: &str = "aws.step_functions.execution.arn";
+    pub(crate) const EVENT_TYPE: &str = "aws.step_functions.event.type";
+    pub(crate) const EVENT_ID: &str = "aws.step_functions.event.id";
+    pub(crate) const PREVIOUS_EVENT_ID: &str = "aws.step_functions.event.previous_id";
+    pub(crate) const REDRIVE_COUNT: &str = "aws.step_functions.redrive_count";
+    pub(crate) const STATE_NAME: &str = "aws.step_functions.state.name";
+    /// The beginning of the keys of an event's other details.
+    pub(crate) const DETAILS: &str = "aws.step_functions.details.";
+}
+
 pub(crate) const EXCEPTION_TYPE: &str = "exception.type";
 pub(crate) const EXCEPTION_MESSAGE: &str = "exception.message";
 pub(crate) const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";

@@ -19,6 +19,7 @@ pub(crate) fn identity(config: &Config, registration: &Registration) -> Identity
         service_name: config.service_name.clone(),
         function_name: said(&registration.function_name).or_else(|| said(&function.name)),
         function_version: version.or_else(|| function.version.clone()),
+        state_machine: None,
         is_lambda: true,
         account: registration.account_id.clone(),
         region: function.region.clone(),

@@ -98,6 +98,7 @@ impl Vitals {
             service_name: self.settings.function.clone(),
             function_name: Some(self.settings.function.clone()),
             function_version: None,
+            state_machine: None,
             is_lambda: true,
             account: invocation.account.clone(),
             region: self.settings.region.clone(),

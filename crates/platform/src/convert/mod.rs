@@ -7,6 +7,7 @@
 //!   record of that error, the line makes none.
 //! - A line in the embedded metric format: metrics, and one log record.
 //! - A root line of the library or the layer: nothing. It names the root span of an invocation.
+//! - A log event of a state machine: one log record, with the trace of its execution.
 //! - An empty line: nothing. Runtimes that write one log event per line print them around panics and stack traces.
 //! - Any other line: one log record.
 //!
@@ -18,6 +19,7 @@ mod statements;
 pub use statements::InvocationStatement;
 
 use crate::event::{EventKind, PlatformEvent};
+use crate::executions::log_line::{self, HistoryLine};
 use crate::identity::Identity;
 use crate::invocations::{Facts, Invocations};
 use crate::logs::records::Records;
@@ -105,6 +107,9 @@ pub struct Converter {
 
 /// Limit on the records made of the JSON lines of one log event. Without one, 250 kB would make 83,000 records.
 const MAX_DIVIDED_BYTES: usize = 4 * 1024 * 1024;
+
+/// A state machine's event is a day old at most when Step Functions logs it; another time is none of its own.
+const LATEST_MACHINE_EVENT_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Approximate size of a record without the text and the id of its log event.
 const RECORD_BYTES: usize = 256;
@@ -236,7 +241,12 @@ impl Converter {
         // Other programs may print such lines, and only a function's log group, or one that is not known, has Lambda's.
         let may_be_lambdas = self.identity.is_lambda || self.identity.log_group.is_empty();
         let of_lambda = may_be_lambdas.then(|| platform_event(event.message)).flatten();
-        let Some(mut platform) = of_lambda else { return self.convert_function_text(event) };
+        let Some(mut platform) = of_lambda else {
+            return match self.identity.state_machine {
+                Some(_) if !may_be_lambdas => self.convert_machine_line(event),
+                _ => self.convert_function_text(event),
+            };
+        };
         self.assign_unnamed_failure(&platform, event);
         self.recall(&platform, event.time_unix_nano());
         self.end_last_words(&platform, event.time_unix_nano());
@@ -377,6 +387,26 @@ impl Converter {
         if let Some(metrics) = emf {
             self.emf.add(metrics, record_time(event, line.time));
         }
+    }
+
+    /// Converts a log event of a state machine's stream.
+    #[cold]
+    fn convert_machine_line(&mut self, event: &LogEventRef<'_>) {
+        let Some(HistoryLine { time_ms, line }) = log_line::read(&self.identity, event.message)
+        else {
+            return self.convert_function_text(event);
+        };
+        let is_near = time_ms.abs_diff(event.time_ms) <= LATEST_MACHINE_EVENT_MS;
+        let time_ms = if is_near { time_ms } else { event.time_ms };
+        let event = &LogEventRef { time_ms, ..*event };
+        let line_record = LineRecord {
+            event,
+            line: &line,
+            identity: &self.identity,
+            has_metrics: false,
+            observed_unix_nano: self.observed_unix_nano,
+        };
+        self.line_records.push(|record| line_record.write(&mut self.invocations, record));
     }
 
     /// Notes the root span of a root line, which only managed instances have.

@@ -187,6 +187,12 @@ impl Taken {
     }
 }
 
+/// The error of a failed invocation: the JSON that Lambda answers with.
+pub(crate) fn of_error(json: &str) -> Option<Exception> {
+    let ExceptionParts { kind, message, stack } = of_object(json, true)?.parts;
+    Some(Exception { kind: kind?, message, stacktrace: stack })
+}
+
 /// The exception in the value of a key such as `err`.
 fn of_value(value: &Value<'_>, is_log: bool) -> Option<Taken> {
     match value {

@@ -92,7 +92,7 @@ pub(super) fn fields_before_cut(object: &str) -> LineFields<'_> {
     line_fields(Fields::before_cut(object))
 }
 
-pub(super) fn line_fields(Fields { pairs }: Fields<'_>) -> LineFields<'_> {
+pub(crate) fn line_fields(Fields { pairs }: Fields<'_>) -> LineFields<'_> {
     pairs.into_iter().map(|(key, raw)| LineField::new(key, Value::of(raw))).collect()
 }
 

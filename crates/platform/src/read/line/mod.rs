@@ -25,7 +25,7 @@ use crate::read::severity::{LevelWordSet, Severity};
 use crate::read::time::LineTime;
 use wire::Depth;
 
-pub(crate) use field::{LineField, LineFields, Value, json_object, object_fields};
+pub(crate) use field::{LineField, LineFields, Value, json_object, line_fields, object_fields};
 pub(crate) use found::is_tenant_id;
 pub(crate) use typed::typed;
 
