@@ -4,7 +4,7 @@ use crate::convert::PlatformSpans;
 use crate::delivery::ingest_window::{IngestPolicy, OLD_RECORDS};
 use crate::queues::put::Queues;
 use crate::queues::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL};
-use crate::rules::{RulesSource, Template};
+use crate::rules::{DestinationRule, RulesSource, Template};
 use crate::vitals::{FUNCTION_NAME, VITALS, VitalsSettings};
 use aws::{AWS, AwsSecretsSettings, SECRETS, SQS, SqsSettings};
 use backend::{DESTINATION, DestinationConfig, O2_DESTINATION, Profile};
@@ -48,6 +48,22 @@ impl Config {
             })
         });
         (config, warnings)
+    }
+
+    /// The settings of a destination of the rules, which has its own endpoint and credentials. Those of TLS and proxy are common.
+    pub fn destination_of(&self, rule: &DestinationRule) -> DestinationConfig {
+        let common = self.destination.clone();
+        DestinationConfig {
+            headers: rule.headers.clone(),
+            secret: rule.secret.clone(),
+            profile: rule.profile,
+            signals: rule.signals.clone(),
+            own_authority: common.own_authority,
+            proxy: common.proxy,
+            request_timeout: common.request_timeout,
+            compression: common.compression,
+            ..DestinationConfig::new(&rule.endpoint)
+        }
     }
 
     /// Returns `None` if there is no destination, which the reader has noted as a mistake.
@@ -155,7 +171,7 @@ const PLATFORM_SPANS: SettingWithDefault<bool> = Setting::switch(
 )
 .with_default("false");
 
-const RULES: Setting<String> = Setting::text(
+pub const RULES: Setting<String> = Setting::text(
     "LAMBDA_OTLP_RULES",
     "The [rules file](rules.md): a path in the deployment package, or `ssm:NAME` for a parameter. Set it to drop, sample, redact or route telemetry.",
 );

@@ -12,7 +12,7 @@ use crate::vitals::Vitals;
 use aws::{
     AwsSecrets, FreezeAwareInstant, RequestSigner, SecretService as _, SqsQueue, SqsSettings,
 };
-use backend::{Client, ClientError, DestinationConfig};
+use backend::{Client, ClientError};
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
 use settings::{SecretReference, SecretStore};
@@ -114,19 +114,7 @@ impl Handler {
         &self,
         rule: &DestinationRule,
     ) -> Result<Destination<Client>, ClientError> {
-        // The destination has its own endpoint and credentials. The proxy and TLS settings are common.
-        let common = self.config.destination.clone();
-        let config = DestinationConfig {
-            headers: rule.headers.clone(),
-            secret: rule.secret.clone(),
-            profile: rule.profile,
-            signals: rule.signals.clone(),
-            own_authority: common.own_authority,
-            proxy: common.proxy,
-            request_timeout: common.request_timeout,
-            compression: common.compression,
-            ..DestinationConfig::new(&rule.endpoint)
-        };
+        let config = self.config.destination_of(rule);
         let client =
             Client::authorized(&config, &self.aws, aws::SECRET_LIFETIME)?.signed_by(&self.signer);
         let policy = self.config.old_records.for_profile(rule.profile);

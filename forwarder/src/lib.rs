@@ -64,7 +64,7 @@ mod rules;
 mod source;
 mod vitals;
 
-pub use config::{Config, TABLE};
+pub use config::{Config, RULES, TABLE};
 pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
 pub use delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
 pub use delivery::ingest_window::{IngestPolicy, IngestWindow, OldRecords};
@@ -78,6 +78,8 @@ pub use queues::{
     Content, MAX_MESSAGE_BYTES, Message, Queue, QueueError, QueuedTelemetry, SqsQueue,
 };
 pub use report::{KeptIn, Report, ReportedLine, Undelivered};
-pub use rules::{Effect, MAX_BYTES, RuleSet, SeenTraces, Template, TraceReading};
+pub use rules::{
+    DestinationRule, Effect, MAX_BYTES, RuleSet, RulesSource, SeenTraces, Template, TraceReading,
+};
 pub use source::{Event, LogBatch, LogEvent, LogEventRange, Origin, QueueMessage, SourceLimits};
 pub use vitals::{Vitals, VitalsSettings};

@@ -99,6 +99,29 @@ def test_doctor_of_a_deployed_function(moto, group, backend):
     assert verdict(run()[1], "subscription") == "ok"
 
 
+def test_doctor_checks_the_destinations_of_the_forwarders_rules(moto, group, backend):
+    collector = f'[destination.collector]\nendpoint = "{backend.base}"\nprofile = "otlp"\nsecret = "ssm:/collector"\n'
+    moto.ssm.put_parameter(Name="/rules", Value=collector, Type="String")
+    moto.ssm.put_parameter(Name="/collector", Value="api-key: KEY", Type="SecureString")
+
+    def doctor(rules, **shell):
+        configure(moto, LAMBDA_OTLP_ENDPOINT=backend.base, LAMBDA_OTLP_BACKEND="otlp", LAMBDA_OTLP_RULES=rules)
+        return moto.run("doctor", "--function", FUNCTION, "--canary", LAMBDA_OTLP_ENDPOINT="", **shell)[1]
+
+    found = doctor("ssm:/rules")
+    has(found, "secret", "ok", "collector: can be read")
+    assert [headers["api-key"] for headers in backend.requests] == [None] * 6 + ["KEY"] * 6
+    backend.status = 401
+    has(doctor("ssm:/rules"), "credentials", "failed", "collector: answered 401", "ssm put-parameter", "--name /collector ")
+    moto.ssm.delete_parameter(Name="/collector")
+    has(doctor("ssm:/rules"), "secret", "failed", "collector: cannot read ssm:/collector: not found")
+    backend.status = 200
+    # A file of the package, which is read only if the shell names a copy.
+    has(doctor("rules.toml"), "rules", "warning", "rules.toml is in the function's package", "LAMBDA_OTLP_RULES=rules.toml")
+    has(doctor("rules.toml", LAMBDA_OTLP_RULES="ssm:/rules"), "secret", "failed", "collector: cannot read ssm:/collector")
+    has(doctor("ssm:/none"), "rules", "failed", "ssm:/none: not found")
+
+
 def test_doctor_of_a_stopped_pipeline_names_each_remedy(moto, group, backend, now_ms):
     retry = moto.create_queue("retry")
     dead = moto.create_queue("dead")

@@ -48,7 +48,7 @@ pub use self::http::{
 pub use client::{Client, UnusableSecret, read_secret};
 pub use destination::{
     CloudWatchEndpoint, Compression, DESTINATION, DestinationConfig, Endpoints, InvalidAuthority,
-    O2_DESTINATION, OwnAuthority, Profile, STREAM, Signals, Telemetry, UnknownSignal,
+    O2_DESTINATION, OwnAuthority, Profile, SIGNALS, STREAM, Signals, Telemetry, UnknownSignal,
     WrittenLogGroup, missing_organization,
 };
 pub use export::{Fate, Outcome, UndeliveredPart};

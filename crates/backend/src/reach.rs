@@ -38,6 +38,8 @@ pub struct Advice {
     pub endpoint: Cow<'static, str>,
     /// The remedy for refused credentials, as the end of a sentence: `set LAMBDA_OTLP_HEADERS to …`.
     pub credentials: Cow<'static, str>,
+    /// The setting that leaves out signals.
+    pub signals: Cow<'static, str>,
 }
 
 /// A backend and the means to ask it.
@@ -167,17 +169,12 @@ impl Reach {
             let lacks = |(kind, check): (SignalKind, Check)| {
                 let taken = accepted.join(" and ");
                 let text = format!(
-                    "the backend takes {taken}, but no {kind}, unless the endpoint is wrong: leave them out of LAMBDA_OTLP_SIGNALS ({})",
-                    check.text
+                    "the backend takes {taken}, but no {kind}, unless the endpoint is wrong: leave them out of {} ({})",
+                    self.advice.signals, check.text
                 );
                 Check::failed("signals", text)
             };
             checks.extend(not_found.into_iter().map(lacks));
-        }
-        let missing = signals.missing();
-        if !missing.is_empty() {
-            let text = format!("{missing}: not sent, because LAMBDA_OTLP_SIGNALS leaves them out");
-            checks.push(Check::warning("signals", text));
         }
         checks
     }
@@ -221,7 +218,7 @@ impl Reach {
         let mask = Mask::of(&self.destination);
         let Failure { reason, next, .. } =
             judge(self.destination.profile, kind, 0, answer, &mask).err()?;
-        let Advice { endpoint, credentials } = &self.advice;
+        let Advice { endpoint, credentials, .. } = &self.advice;
         let again = match next {
             // The request was empty.
             Next::OnceMore => return None,

@@ -4,8 +4,8 @@
 //! makes; `errors`; calls of services in `lambda`, `sqs`, `xml`, and in the crate `aws`), `destination`, `log_file` (reads a file
 //! of log lines), `lines`, `log_events` (the forwarder's pipeline, which keeps the requests), `progress` and `terminal`.
 //!
-//! - `doctor` checks settings and backend in its own file, and has a file for each other subject. `stack` checks the forwarder
-//!   and begins the other checks: `pipeline` the stack's queues, their event source mappings and the functions that read them,
+//! - `doctor` checks settings in its own file, and has a file for each other subject. `destinations` checks the backend and those
+//!   of a rules file, `stack` the forwarder, where it begins the other checks: `pipeline` the stack's queues, their event source mappings and the functions that read them,
 //!   `wiring` telemetry that is sent twice, `openobserve` the backend's side, `recent_errors` the forwarder's log. `deployment`
 //!   has the stack's parameters and outputs, `answers` makes results of AWS's errors.
 //! - `doctor/log_groups` reads filters of log groups and asks Lambda for their functions. `function` keeps what

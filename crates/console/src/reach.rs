@@ -35,7 +35,11 @@ pub fn of_settings(
     Reach::new(
         destination,
         transport,
-        Advice { endpoint: endpoint.into(), credentials: credentials.into() },
+        Advice {
+            endpoint: endpoint.into(),
+            credentials: credentials.into(),
+            signals: backend::SIGNALS.name().into(),
+        },
     )
 }
 

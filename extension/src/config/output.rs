@@ -41,7 +41,11 @@ fn advice(reader: &Reader<'_>, endpoint: &'static str, profile: Profile) -> Advi
         }
         _ => "set O2_AUTHORIZATION_HEADER to Basic and the base64 of email:password",
     };
-    Advice { endpoint: reader.name_as_given(endpoint).into(), credentials: credentials.into() }
+    Advice {
+        endpoint: reader.name_as_given(endpoint).into(),
+        credentials: credentials.into(),
+        signals: backend::SIGNALS.name().into(),
+    }
 }
 
 fn endpoint_variable(source: &WithoutSdkEndpoint<'_>) -> &'static str {

@@ -21,8 +21,9 @@ mod trace;
 mod value_range;
 
 pub(crate) use apply::{OriginRules, RuleEffects, RuledRequests};
-pub(crate) use load::{LiveRules, RulesError, RulesSource};
-pub(crate) use route::DestinationRule;
+pub use load::RulesSource;
+pub(crate) use load::{LiveRules, RulesError};
+pub use route::DestinationRule;
 pub use template::Template;
 pub(crate) use template::{MAX_STREAM_BYTES, is_stream};
 pub use trace::{SeenTraces, TraceReading};

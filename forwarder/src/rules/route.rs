@@ -2,9 +2,11 @@
 
 use super::RuleSet;
 use super::template::{OriginField, Template};
+use crate::delivery::destination::DEFAULT_DESTINATION;
 use crate::source::Origin;
 use backend::{Profile, Signals};
 use settings::{Headers, Pattern, SecretReference};
+use std::collections::BTreeSet;
 use url::Url;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,15 @@ pub(super) struct RouteRule {
 }
 
 impl RuleSet {
+    /// The names of the destinations that get the same telemetry: those of each route, and `default` alone unless a route fits all
+    /// origins.
+    pub fn route_targets(&self) -> BTreeSet<Vec<&str>> {
+        let catch_all = self.routes.iter().position(|route| route.origin.is_empty());
+        let in_use = self.routes.iter().take(catch_all.map_or(usize::MAX, |position| position + 1));
+        let others = catch_all.is_none().then(|| vec![DEFAULT_DESTINATION]);
+        in_use.map(|route| route.to.iter().map(String::as_str).collect()).chain(others).collect()
+    }
+
     /// The routes of this origin. Empty for the default destination.
     pub fn routes(&self, origin: &Origin) -> Vec<Route<'_>> {
         let fits = |rule: &&RouteRule| rule.origin.iter().all(|it| it.is_met(origin));

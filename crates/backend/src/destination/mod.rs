@@ -18,8 +18,8 @@ use signals::database_of_totals;
 pub use signals::{Signals, Telemetry, UnknownSignal};
 use std::time::Duration;
 use url::Url;
-use variables::{BACKEND, HEADERS, OTEL_COMPRESSION, PROXY, SECRET, SIGNALS};
-pub use variables::{DESTINATION, O2_DESTINATION, STREAM};
+use variables::{BACKEND, HEADERS, OTEL_COMPRESSION, PROXY, SECRET};
+pub use variables::{DESTINATION, O2_DESTINATION, SIGNALS, STREAM};
 use wire::SignalKind;
 
 /// One backend and its connection settings.

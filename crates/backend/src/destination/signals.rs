@@ -3,7 +3,7 @@
 use super::variables::SIGNALS;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Metric};
-use settings::{Reader, quoted};
+use settings::{Check, Reader, quoted};
 use url::Url;
 use wire::{Metrics, Request, SignalKind};
 
@@ -123,6 +123,18 @@ impl Signals {
                 self.take(Telemetry::DeltaMetrics) || self.take(Telemetry::OtherMetrics)
             }
         }
+    }
+
+    /// What is taken by any of these backends.
+    pub fn union<'s>(all: impl IntoIterator<Item = &'s Self>) -> Self {
+        Self { taken: all.into_iter().flat_map(|signals| &signals.taken).copied().collect() }
+    }
+
+    /// Warns of what a single backend isn't sent.
+    pub fn check(&self) -> Option<Check> {
+        let missing = self.missing();
+        let text = format!("{missing}: not sent, because {} leaves them out", SIGNALS.name());
+        (!missing.is_empty()).then(|| Check::warning("signals", text))
     }
 
     /// Names what is not sent: `delta metrics, logs`. Empty if everything is.

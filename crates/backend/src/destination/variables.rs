@@ -31,7 +31,7 @@ pub const STREAM: Setting<String> = Setting::text(
     "OpenObserve's stream for traces and logs, `default` if unset. Set it to keep applications apart. The forwarder replaces `{account}`, `{region}`, `{log_group}`, `{log_stream}` and `{function}`.",
 );
 pub(crate) const BACKEND: SettingWithDefault<Word> = shared::LAMBDA_OTLP_BACKEND;
-pub(crate) const SIGNALS: Setting<String> = Setting::text(
+pub const SIGNALS: Setting<String> = Setting::text(
     "LAMBDA_OTLP_SIGNALS",
     "What the [backend takes](backends.md#signals-that-a-backend-lacks): `traces`, `metrics`, `logs`, and `cumulative_metrics` for metrics without deltas. Default: `traces,metrics,logs`.",
 );

@@ -3,6 +3,7 @@
 use crate::aws::FunctionConfiguration;
 use crate::instrument::{OUR_WRAPPER, WRAPPER, may_be_our_layer};
 use backend::direct_mode;
+use forwarder::RULES;
 use settings::Check;
 use std::collections::{BTreeMap, HashMap};
 use wire::arn::Arn;
@@ -51,6 +52,12 @@ impl DeployedFunction {
         settings.extend(set.map(|(name, value)| (name.clone(), value.clone())));
         settings.remove("LAMBDA_OTLP_CA_FILE");
         settings
+    }
+
+    /// The forwarder's rules, if they are a file of its package, which this machine doesn't have.
+    pub(crate) fn packaged_rules(&self) -> Option<&str> {
+        let rules = self.variables.get(RULES.name())?.trim();
+        (!rules.is_empty() && !rules.starts_with("ssm:")).then_some(rules)
     }
 
     /// The log groups of the function's region to which its backend writes. Forwarding them would never end.

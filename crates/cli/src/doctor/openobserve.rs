@@ -1,6 +1,8 @@
 //! Checks of OpenObserve itself: the kind of the credentials, a canary that is sent and read back, and streams with many columns.
 
-use backend::{Canary, HttpResponse, Profile, REQUEST_TIMEOUT, Reason, stored_stream};
+use backend::{
+    Canary, HttpResponse, Profile, REQUEST_TIMEOUT, Reason, Signals, Telemetry, stored_stream,
+};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use console::reach::{Reach, organization_api};
@@ -8,7 +10,9 @@ use console::time_arguments;
 use http::Method;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
-use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Gauge, Metric, NumberDataPoint, Sum,
+};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use platform::string_attribute;
 use serde_json::Value;
@@ -38,7 +42,7 @@ pub(super) async fn check_canary(reach: &Reach, within: Duration) -> Vec<Check> 
     let mut checks = Vec::new();
     let signals = &reach.destination.signals;
     let sent = |(kind, _): &(SignalKind, Request)| signals.include(*kind);
-    for (kind, request) in requests(&canary).into_iter().filter(sent) {
+    for (kind, request) in requests(&canary, signals).into_iter().filter(sent) {
         let outcome = client.export(None, request, deadline).await;
         if let Some(part) = outcome.parts.first() {
             let remedy = match part.reason {
@@ -67,7 +71,8 @@ pub(super) async fn check_canary(reach: &Reach, within: Duration) -> Vec<Check> 
     checks
 }
 
-fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
+/// A log record, a span, and a metric of the temporality of ours, if the backend takes that.
+fn requests(canary: &Canary, signals: &Signals) -> [(SignalKind, Request); 3] {
     let now = canary.time_unix_nano;
     let span = Span {
         trace_id: canary.trace_id.to_vec(),
@@ -79,16 +84,20 @@ fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
         ..Span::default()
     };
     let point = NumberDataPoint {
+        start_time_unix_nano: now - 1_000_000_000,
         time_unix_nano: now,
         attributes: vec![string_attribute(LABEL, canary.trace_id_text())],
         value: Some(Number::AsInt(1)),
         ..NumberDataPoint::default()
     };
-    let metric = Metric {
-        name: METRIC.to_owned(),
-        data: Some(Data::Gauge(Gauge { data_points: vec![point] })),
-        ..Metric::default()
+    let data_points = vec![point];
+    let data = if signals.take(Telemetry::DeltaMetrics) {
+        let aggregation_temporality = AggregationTemporality::Delta as i32;
+        Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: true })
+    } else {
+        Data::Gauge(Gauge { data_points })
     };
+    let metric = Metric { name: METRIC.to_owned(), data: Some(data), ..Metric::default() };
     [
         (SignalKind::Logs, canary.log_record("lambda-otlp doctor was here")),
         (SignalKind::Traces, Request::of_spans(canary.resource(), vec![span])),

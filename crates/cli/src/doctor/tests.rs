@@ -31,7 +31,7 @@ async fn checks(variables: &[(&str, &str)], words: &[&str]) -> Vec<String> {
     let variables: HashMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let line = CommandLine::try_parse_from(["doctor"].iter().chain(words)).unwrap();
-    let checks = check_backend(&line.arguments, &variables).await;
+    let checks = destinations::check(&line.arguments, &variables, None).await;
     checks.iter().map(|it| format!("{} {}: {}", it.verdict.as_str(), it.name, it.text)).collect()
 }
 
@@ -155,10 +155,10 @@ async fn doctor_names_the_signals_that_a_backend_lacks() {
             "ok endpoint",
             "ok connection: HTTP 200",
             "ok credentials",
-            "warning signals: delta metrics, logs: not sent",
             "ok organization",
             "ok canary: traces: accepted",
             "ok canary: metrics: accepted",
+            "warning signals: delta metrics, logs: not sent, because LAMBDA_OTLP_SIGNALS leaves",
         ],
     );
     // With nothing at any of the URLs, the endpoint is wrong.
@@ -168,6 +168,102 @@ async fn doctor_names_the_signals_that_a_backend_lacks() {
         found.last().is_some_and(|check| check.contains("/v1/traces is appended")),
         "{found:?}"
     );
+}
+
+/// Checks a backend that takes the signals of `own`, and a rules file with the destination `collector`. Returns the checks after
+/// the settings.
+async fn checks_of_rules(own: &str, collector: &FakeOpenObserve, rules: &str) -> Vec<String> {
+    let backend = FakeOpenObserve::start().await.unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), rules.replace("COLLECTOR", collector.url())).unwrap();
+    let variables = [
+        ("LAMBDA_OTLP_ENDPOINT", backend.url()),
+        ("LAMBDA_OTLP_BACKEND", "otlp"),
+        ("LAMBDA_OTLP_SIGNALS", own),
+        ("LAMBDA_OTLP_RULES", file.path().to_str().unwrap()),
+    ];
+    let mut found = checks(&variables, &["--canary"]).await;
+    expect(&found[..1], &["ok settings"]);
+    found.split_off(1)
+}
+
+const COLLECTOR: &str = r#"
+[destination.collector]
+endpoint = "COLLECTOR/"
+profile = "otlp"
+signals = ["metrics"]
+headers = { "x-tenant" = "shop" }
+"#;
+
+#[tokio::test]
+async fn each_destination_of_the_rules_is_checked_once_for_the_signals_it_takes() {
+    let collector = FakeOpenObserve::start().await.unwrap();
+    let rules = format!("{COLLECTOR}[[route]]\nto = [\"default\", \"collector\"]\n");
+    expect(
+        &checks_of_rules("traces,logs", &collector, &rules).await,
+        &[
+            "ok endpoint: 127.0.0.1",
+            "ok connection: HTTP 200",
+            "ok credentials: accepted",
+            "ok organization",
+            "ok canary: logs: accepted",
+            "ok canary: traces: accepted",
+            "ok endpoint: collector: 127.0.0.1",
+            "ok connection: collector: HTTP 200",
+            "ok credentials: collector: accepted",
+            "ok organization: collector: ",
+            "ok canary: collector: metrics: accepted",
+        ],
+    );
+    let requests = collector.requests();
+    assert_eq!(requests.len(), 2, "an empty request and the canary");
+    assert!(requests.iter().all(|request| request.headers["x-tenant"] == "shop"), "{requests:?}");
+}
+
+/// Those that need a person's attention.
+fn remarks(mut checks: Vec<String>) -> Vec<String> {
+    checks.retain(|check| !check.starts_with("ok "));
+    checks
+}
+
+#[tokio::test]
+async fn doctor_names_signals_that_no_destination_of_a_route_takes() {
+    let collector = FakeOpenObserve::start().await.unwrap();
+    for (own, route, expected) in [
+        ("traces,logs", r#"to = ["default", "collector"]"#, None),
+        ("traces", r#"to = ["default", "collector"]"#, Some("logs: default and collector")),
+        ("traces,logs", r#"to = ["collector"]"#, Some("traces, logs: collector")),
+        // All other log groups go to the default alone.
+        (
+            "traces,logs",
+            "log_group = \"/aws/lambda/shop\"\nto = [\"default\", \"collector\"]",
+            Some("metrics: default"),
+        ),
+    ] {
+        let rules = format!("{COLLECTOR}[[route]]\n{route}\n");
+        let found = remarks(checks_of_rules(own, &collector, &rules).await);
+        let warning = expected.and_then(|it| it.split_once(": ")).map(|(signals, names)| {
+            format!("warning signals: {signals}: not sent from log groups that go to {names}, ")
+        });
+        expect(&found, &warning.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn the_remedy_for_a_destination_of_the_rules_names_its_table() {
+    let found = async |collector: &FakeOpenObserve, rules: &str| {
+        remarks(checks_of_rules("traces,metrics,logs", collector, rules).await).join("\n")
+    };
+    let refused = found(&backend().await, COLLECTOR).await;
+    assert!(refused.starts_with("failed credentials: collector: answered 401"), "{refused}");
+    assert!(refused.contains("in [destination.collector]: secret = \"ssm:NAME\""), "{refused}");
+    let without_logs = FakeOpenObserve::start().await.unwrap();
+    without_logs.script_for(Signal::Logs, [ScriptedResponse::Status(404)]);
+    let all = COLLECTOR.replace("\"metrics\"", "\"metrics\", \"logs\"");
+    let lacking = found(&without_logs, &all).await;
+    assert!(lacking.contains("leave them out of signals in [destination.collector]"), "{lacking}");
+    let invalid = found(&without_logs, "[destination.collector]\n").await;
+    assert!(invalid.starts_with("failed rules: cannot apply the rules at "), "{invalid}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::progress::{ProgressLine, Tally};
 use crate::terminal;
 use anyhow::{bail, ensure};
 use console::time_arguments::{self, TimeArgument};
-use forwarder::{Config, IngestPolicy, OldRecords};
+use forwarder::{Config, IngestPolicy, OldRecords, RULES};
 use plan::{Checkpoint, time_text};
 use run::{Replay, ReplayResult, read_page};
 use settings::{Env, Source as _};
@@ -22,8 +22,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-const RULES: &str = "LAMBDA_OTLP_RULES";
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -118,15 +116,15 @@ async fn variables(arguments: &ReplayArguments, aws: &Aws) -> anyhow::Result<Ove
 /// Returns the variables of the stack's forwarder.
 async fn forwarder_variables(aws: &Aws, stack: &str) -> anyhow::Result<HashMap<String, String>> {
     let function = DeployedFunction::of(aws::forwarder_of(aws, stack).await?);
-    let variables = function.settings();
-    if Env.get(RULES).is_none()
-        && let Some(file) = variables.get(RULES).filter(|rules| !rules.starts_with("ssm:"))
+    if Env.get(RULES.name()).is_none()
+        && let Some(file) = function.packaged_rules()
     {
         bail!(
-            "the rules of stack {stack} are the file {file} of its package, which this machine does not have: name your copy, for example with {RULES}={file}"
+            "the rules of stack {stack} are the file {file} of its package, which this machine does not have: name your copy, for example with {}={file}",
+            RULES.name()
         );
     }
-    Ok(variables)
+    Ok(function.settings())
 }
 
 /// Fails if the backend may reject records, unless the user has agreed to that.

@@ -36,6 +36,7 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
             checks.push(reach.check_name().await);
             if !checks.iter().any(Check::is_failed) {
                 checks.extend(reach.check_signals().await);
+                checks.extend(reach.destination.signals.check());
             }
             if !checks.iter().any(Check::is_failed) {
                 checks.push(record(&uploader).await);
