@@ -102,14 +102,14 @@ def test_doctor_of_a_deployed_function(moto, group, backend):
 def test_doctor_checks_the_destinations_of_the_forwarders_rules(moto, group, backend):
     collector = f'[destination.collector]\nendpoint = "{backend.base}"\nprofile = "otlp"\nsecret = "ssm:/collector"\n'
     moto.ssm.put_parameter(Name="/rules", Value=collector, Type="String")
-    moto.ssm.put_parameter(Name="/collector", Value="api-key: KEY", Type="SecureString")
+    moto.ssm.put_parameter(Name="/collector", Value="api-key:KEY", Type="SecureString")
 
     def doctor(rules, **shell):
         configure(moto, LAMBDA_OTLP_ENDPOINT=backend.base, LAMBDA_OTLP_BACKEND="otlp", LAMBDA_OTLP_RULES=rules)
         return moto.run("doctor", "--function", FUNCTION, "--canary", LAMBDA_OTLP_ENDPOINT="", **shell)[1]
 
     found = doctor("ssm:/rules")
-    has(found, "secret", "ok", "collector: can be read")
+    has(found, "secret", "ok", "collector: can be read", "becomes `api-key: …`")
     assert [headers["api-key"] for headers in backend.requests] == [None] * 6 + ["KEY"] * 6
     backend.status = 401
     has(doctor("ssm:/rules"), "credentials", "failed", "collector: answered 401", "ssm put-parameter", "--name /collector ")

@@ -9,7 +9,7 @@ use crate::http::{
 };
 use crate::judge::Reason;
 use crate::mask::Mask;
-use aws::{CachedSecret, CurrentSecret, RequestSigner, SecretError, SecretService};
+use aws::{CachedSecret, CurrentSecret, RequestSigner, SecretError, SecretHeader, SecretService};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use settings::{InvalidValue, quoted};
@@ -349,11 +349,11 @@ fn transport_time(deadline: Instant) -> Duration {
 pub async fn read_secret(
     destination: &mut DestinationConfig,
     secret: &CachedSecret,
-) -> Result<(), UnusableSecret> {
+) -> Result<SecretHeader, UnusableSecret> {
     destination.secret = None;
     let current = secret.current().await?;
     destination.headers.set(&current.header.name, current.header.value.expose())?;
-    Ok(())
+    Ok(current.header)
 }
 
 #[cfg(test)]

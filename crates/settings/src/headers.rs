@@ -103,8 +103,8 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// `tchar` of RFC 9110 5.6.2.
-fn is_token_byte(byte: u8) -> bool {
+/// `tchar` of RFC 9110 5.6.2: the signs of a header's name, and of a scheme of `authorization`.
+pub fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

@@ -69,7 +69,7 @@ mod table;
 pub use backoff::{Backoff, Jitter};
 pub use check::{Check, Verdict};
 pub use error::{Expected, InvalidSettings, InvalidValue, Remark, quoted};
-pub use headers::{Headers, percent_decoded};
+pub use headers::{Headers, is_token_byte, percent_decoded};
 pub use parse::duration as parse_duration;
 pub use pattern::Pattern;
 #[cfg(feature = "url")]

@@ -220,7 +220,12 @@ async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -
     let secrets = Arc::new(AwsSecrets::new(settings, wall_clock_now));
     let cached = CachedSecret::new(secrets, reference, Duration::from_mins(5));
     Some(match read_secret(destination, &cached).await {
-        Ok(()) => Check::ok("secret", "can be read with this machine's credentials"),
+        Ok(header) => {
+            let header = header.outline();
+            let text =
+                format!("can be read with this machine's credentials, and becomes `{header}`");
+            Check::ok("secret", text)
+        }
         Err(error) => Check::failed("secret", error.to_string()),
     })
 }

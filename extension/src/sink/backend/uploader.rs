@@ -372,7 +372,10 @@ fn secret(direct: &Direct) -> Option<Arc<CachedSecret>> {
 pub(crate) async fn check_secret(direct: &mut Direct) -> Option<Check> {
     let secret = secret(direct)?;
     Some(match read_secret(&mut direct.destination, &secret).await {
-        Ok(()) => Check::ok("secret", format!("{} can be read", secret.reference())),
+        Ok(header) => {
+            let (reference, header) = (secret.reference(), header.outline());
+            Check::ok("secret", format!("{reference} can be read, and becomes `{header}`"))
+        }
         Err(error) => Check::failed("secret", error.to_string()),
     })
 }
