@@ -49,7 +49,8 @@
 //!   values, units and time that it names, `points` adds them up.
 //! - `spans/open_span` has the events of an invocation until its span is written. `invocation_span` writes the span, `phases` the
 //!   phases within it, `ids` has their ids.
-//! - `executions`: executions of state machines. `log_line` makes the records of their log events, `ids` has the ids of their spans.
+//! - `executions`: executions of state machines and durable functions. `log_line` makes the records of a machine's log events,
+//!   `history` the trace of an ended execution.
 //! - `xray`: documents of X-Ray's SDKs. `aws_spans`: spans that X-Ray stores.
 
 mod attributes;
@@ -75,6 +76,9 @@ pub use attributes::{scope, string as string_attribute, text as text_of_attribut
 pub use aws_spans::{SPANS_LOG_GROUP, Segments, SpanLine};
 pub use convert::{ConsumedLines, ConvertedLines, Converter, Divided, InvocationStatement};
 pub use event::{EventKind, Figures, PhaseSpan, PlatformEvent, Tracing};
+pub use executions::{
+    EndedExecution, ExecutionKind, ExecutionOutcome, History, Home, NoEndedExecution, NoPage,
+};
 pub use identity::{Identity, LogSource};
 pub use invocations::{Attempt, Invocations, KnownRoot, Received};
 pub use logs::{LogEventRef, Undecodable};

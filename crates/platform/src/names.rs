@@ -36,9 +36,34 @@ pub(crate) mod step_functions {
     pub(crate) const PREVIOUS_EVENT_ID: &str = "aws.step_functions.event.previous_id";
     pub(crate) const REDRIVE_COUNT: &str = "aws.step_functions.redrive_count";
     pub(crate) const STATE_NAME: &str = "aws.step_functions.state.name";
+    pub(crate) const STATE_MACHINE_ARN: &str = "aws.step_functions.state_machine.arn";
+    pub(crate) const STATUS: &str = "aws.step_functions.execution.status";
+    pub(crate) const STATE_TYPE: &str = "aws.step_functions.state.type";
+    pub(crate) const ITERATION: &str = "aws.step_functions.iteration";
+    pub(crate) const MAP_RUN_ARN: &str = "aws.step_functions.map_run.arn";
+    /// What a task calls, as `Resource` in its definition.
+    pub(crate) const RESOURCE: &str = "aws.step_functions.resource";
+    pub(crate) const RESOURCE_TYPE: &str = "aws.step_functions.resource_type";
+    pub(crate) const ATTEMPT: &str = "aws.step_functions.attempt";
     /// The beginning of the keys of an event's other details.
     pub(crate) const DETAILS: &str = "aws.step_functions.details.";
 }
+
+/// Attributes of the spans of durable executions. `exporter/events.json` has those that the function writes, too.
+pub(crate) mod durable {
+    pub(crate) use super::lambda::DURABLE_EXECUTION_ARN as ARN;
+    pub(crate) const STATUS: &str = "aws.lambda.durable_execution.status";
+    pub(crate) const OPERATION_ID: &str = "aws.lambda.durable_execution.operation.id";
+    pub(crate) const OPERATION_TYPE: &str = "aws.lambda.durable_execution.operation.type";
+    pub(crate) const OPERATION_SUB_TYPE: &str = "aws.lambda.durable_execution.operation.subtype";
+    /// The durable execution that a chained invoke started.
+    pub(crate) const STARTED_ARN: &str = "aws.lambda.durable_execution.operation.started_arn";
+    pub(crate) const ATTEMPT: &str = "aws.lambda.durable_execution.attempt";
+}
+
+pub(crate) const FAAS_INVOKED_NAME: &str = "faas.invoked_name";
+pub(crate) const FAAS_INVOKED_PROVIDER: &str = "faas.invoked_provider";
+pub(crate) const FAAS_INVOKED_REGION: &str = "faas.invoked_region";
 
 pub(crate) const EXCEPTION_TYPE: &str = "exception.type";
 pub(crate) const EXCEPTION_MESSAGE: &str = "exception.message";

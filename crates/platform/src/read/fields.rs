@@ -10,7 +10,7 @@ use std::fmt;
 pub(crate) const MAX_KEYS: usize = 1024;
 
 /// The fields of an object, in order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Fields<'a> {
     pub(crate) pairs: Vec<(Cow<'a, str>, &'a RawValue)>,
 }

@@ -1,0 +1,165 @@
+//! Collects the pages of an execution's history, and makes one trace of it.
+
+use super::event::{self, HistoryEvent, Place, TextBudget};
+use super::operation::Outcome;
+use super::status::{EndedExecution, ExecutionKind};
+use super::trace::{TraceWriter, Whole};
+use super::{durable, machine};
+use crate::attributes::{integer, string};
+use crate::names;
+use opentelemetry_proto::tonic::trace::v1::span::Event;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use wire::Request;
+
+/// The history of an ended execution. Order and repetition of its events don't matter.
+#[derive(Debug)]
+pub struct History {
+    execution: EndedExecution,
+    events: Vec<HistoryEvent>,
+    budget: TextBudget,
+    /// Events that can't be read, or are beyond the limit.
+    left_out: usize,
+}
+
+/// The limit of AWS is 25,000 events, and 3,000 operations of a durable function.
+const MAX_EVENTS: usize = 30_000;
+/// Limit on the span events of an execution's span.
+const MAX_SPAN_EVENTS: usize = 128;
+
+/// A page that isn't an answer of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer is no page of an execution's history")]
+pub struct NoPage;
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow, alias = "Events")]
+    events: Vec<&'a RawValue>,
+    #[serde(alias = "NextMarker", alias = "nextToken", default)]
+    next: Option<String>,
+}
+
+impl History {
+    pub fn new(execution: EndedExecution) -> Self {
+        Self { execution, events: Vec::new(), budget: TextBudget::default(), left_out: 0 }
+    }
+
+    /// Adds the events of a page, and returns the token of the next one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the answer is no page. What it has of bad events is left out.
+    pub fn add_page(&mut self, answer: &[u8]) -> Result<Option<String>, NoPage> {
+        let text = std::str::from_utf8(answer).map_err(|_| NoPage)?;
+        let page: Page<'_> = serde_json::from_str(text).map_err(|_| NoPage)?;
+        for raw in page.events {
+            let read = match self.execution.kind {
+                ExecutionKind::StateMachine => event::of_machine(raw, &mut self.budget),
+                ExecutionKind::DurableFunction => event::of_durable(raw, &mut self.budget),
+            };
+            match read.filter(|_| self.events.len() < MAX_EVENTS) {
+                Some(event) => self.events.push(event),
+                None => self.left_out += 1,
+            }
+        }
+        Ok(page.next.filter(|token| !token.is_empty()))
+    }
+
+    /// Events that can't be read, or are beyond the limit.
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// Returns `true` if no event is missing up to the end of the execution.
+    pub fn is_complete(&mut self) -> bool {
+        self.sort();
+        let ends = |event: &HistoryEvent| is_end(&event.kind);
+        let Some(last) = self.events.iter().rposition(ends) else { return false };
+        let count = u64::try_from(last + 1).unwrap_or(u64::MAX);
+        // AWS numbers the events from 1.
+        self.events.get(last).is_some_and(|event| event.id == count)
+    }
+
+    fn sort(&mut self) {
+        self.events.sort_by_key(|event| event.id);
+        self.events.dedup_by_key(|event| event.id);
+    }
+
+    /// Makes the spans of the execution, as requests of up to 1,000. A history without its end gives what it has.
+    pub fn into_requests(mut self) -> Vec<Request> {
+        self.sort();
+        // A redrive may have begun that will end with an event of its own.
+        let end = self.events.iter().rposition(|event| is_end(&event.kind));
+        if let Some(end) = end {
+            self.events.truncate(end + 1);
+        }
+        let Self { execution, events, .. } = self;
+        let mut writer = TraceWriter::begin(&execution, whole(&events));
+        let operations = match execution.kind {
+            ExecutionKind::StateMachine => machine::operations(&execution.arn, &events),
+            ExecutionKind::DurableFunction => {
+                durable::operations(&execution.arn, &events, execution.ended_unix_nano)
+            }
+        };
+        drop(events);
+        for operation in operations {
+            writer.add(operation);
+        }
+        writer.finish()
+    }
+}
+
+impl EndedExecution {
+    /// The span of the execution alone, for one whose history can't be had.
+    pub fn to_request(&self) -> Request {
+        let mut requests = TraceWriter::begin(self, Whole::default()).finish();
+        requests.pop().unwrap_or_else(|| Request::of_spans(None, Vec::new()))
+    }
+}
+
+fn is_end(kind: &str) -> bool {
+    kind.strip_prefix("Execution").and_then(Outcome::of_end).is_some()
+}
+
+fn whole(events: &[HistoryEvent]) -> Whole {
+    let last_end = events.iter().rfind(|event| is_end(&event.kind));
+    let failure = last_end.and_then(|event| event.details.as_ref()?.failure.clone());
+    let redriven = events.iter().rfind(|event| event.kind.as_ref() == "ExecutionRedriven");
+    let redrive_count = redriven
+        .map(|event| event.details.as_ref().and_then(|details| details.redrive_count).unwrap_or(1));
+    let mut own = events.iter().filter_map(span_event);
+    let shown = own.by_ref().take(MAX_SPAN_EVENTS).collect();
+    let dropped_events = own.count().try_into().unwrap_or(u32::MAX);
+    Whole { failure, redrive_count, events: shown, dropped_events }
+}
+
+/// The invocations of a durable function, its pauses, and redrives of a state machine.
+fn span_event(event: &HistoryEvent) -> Option<Event> {
+    let invocation = event.details.as_ref().and_then(|details| details.invocation.as_ref());
+    if let Some(invocation) = invocation {
+        let took = invocation.end_unix_nano.saturating_sub(invocation.start_unix_nano);
+        let took_ms = i64::try_from(took / 1_000_000).unwrap_or(i64::MAX);
+        return Some(Event {
+            time_unix_nano: invocation.start_unix_nano,
+            name: "invocation".to_owned(),
+            attributes: vec![
+                string(names::FAAS_INVOCATION_ID, invocation.request_id.as_ref()),
+                integer(names::lambda::DURATION_MS, took_ms),
+            ],
+            ..Event::default()
+        });
+    }
+    let name = match event.kind.as_ref() {
+        "ExecutionPaused" => "paused",
+        "ExecutionResumed" => "resumed",
+        "ExecutionRedriven" => "redriven",
+        _ => return None,
+    };
+    let is_of_machine = matches!(event.place, Place::After(_));
+    (is_of_machine == (name == "redriven")).then(|| Event {
+        time_unix_nano: event.time_unix_nano,
+        name: name.to_owned(),
+        ..Event::default()
+    })
+}

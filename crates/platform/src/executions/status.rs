@@ -1,0 +1,166 @@
+//! EventBridge's events about ended executions.
+//!
+//! Source: Step Functions Developer Guide, "Automating Step Functions event delivery with EventBridge"; Lambda Developer Guide,
+//! "Monitoring durable functions".
+
+use super::operation::Outcome;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use wire::arn::Arn;
+
+/// An execution that ended, as its status event describes it. Without input and output, so that a queue doesn't keep them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedExecution {
+    pub kind: ExecutionKind,
+    pub arn: String,
+    pub outcome: Outcome,
+    pub started_unix_nano: u64,
+    pub ended_unix_nano: u64,
+    /// Why it failed, if the event says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// The execution that started this one, if its input names it as AWS recommends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionKind {
+    StateMachine,
+    DurableFunction,
+}
+
+/// A status event that isn't about an ended execution of this account and region.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoEndedExecution {
+    #[error("not a status event of an execution")]
+    Other,
+    #[error("the execution has not ended")]
+    Running,
+    #[error("an execution of another account or region")]
+    Foreign,
+    #[error("the event has no usable {0}")]
+    Invalid(&'static str),
+}
+
+/// Where executions must be.
+#[derive(Clone, Copy, Debug)]
+pub struct Home<'a> {
+    pub account: &'a str,
+    pub region: &'a str,
+}
+
+/// A key of a state machine's input that names the execution that started it (Step Functions Developer Guide, "Start workflow
+/// executions from a task state").
+const STARTED_BY: &str = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID";
+const MAX_CAUSE_BYTES: usize = 16 * 1024;
+
+impl EndedExecution {
+    /// Reads a status event.
+    ///
+    /// # Errors
+    ///
+    /// Fails for other events, and for executions that run or belong to another account or region.
+    pub fn from_event(event: &Value, home: Home<'_>) -> Result<Self, NoEndedExecution> {
+        use NoEndedExecution::{Invalid, Other};
+        let text =
+            |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        let names = [text(event, "source"), text(event, "detail-type")];
+        let kind = match names.each_ref().map(|name| name.as_deref().unwrap_or_default()) {
+            ["aws.states", "Step Functions Execution Status Change"] => ExecutionKind::StateMachine,
+            ["aws.lambda", "Durable Execution Status Change"] => ExecutionKind::DurableFunction,
+            _ => return Err(Other),
+        };
+        let detail = event.get("detail").ok_or(Invalid("detail"))?;
+        let is_machine = kind == ExecutionKind::StateMachine;
+        let arn_key = if is_machine { "executionArn" } else { "durableExecutionArn" };
+        let arn = text(detail, arn_key).ok_or(Invalid("execution ARN"))?;
+        let is_home = [text(event, "account"), text(event, "region")]
+            == [Some(home.account.to_owned()), Some(home.region.to_owned())];
+        let parsed = Arn::parse(&arn).ok_or(Invalid("execution ARN"))?;
+        if !is_home || parsed.account != home.account || parsed.region != home.region {
+            return Err(NoEndedExecution::Foreign);
+        }
+        if name(kind, &arn).is_none() {
+            return Err(Invalid("execution ARN"));
+        }
+        let status = text(detail, "status").ok_or(Invalid("status"))?;
+        let outcome = Outcome::of_end(&status).ok_or(NoEndedExecution::Running)?;
+        let time = |key: &str| match detail.get(key)? {
+            Value::String(text) => wire::timestamp::parse(text),
+            millis => millis.as_u64()?.checked_mul(1_000_000),
+        };
+        let (started, ended) = match kind {
+            ExecutionKind::StateMachine => (time("startDate"), time("stopDate")),
+            ExecutionKind::DurableFunction => (time("startTimestamp"), time("endTimestamp")),
+        };
+        let started_unix_nano = started.ok_or(Invalid("start"))?;
+        let input = detail.get("input").and_then(Value::as_str);
+        let started_by = input
+            .filter(|input| input.contains(STARTED_BY))
+            .and_then(|input| serde_json::from_str::<Value>(input).ok())
+            .and_then(|input| text(&input, STARTED_BY))
+            .filter(|arn| name(ExecutionKind::StateMachine, arn).is_some());
+        let cause = text(detail, "cause").map(|cause| {
+            let is_long = cause.len() > MAX_CAUSE_BYTES;
+            if is_long { wire::shortened_text(&cause, MAX_CAUSE_BYTES) } else { cause }
+        });
+        Ok(Self {
+            kind,
+            outcome,
+            started_unix_nano,
+            ended_unix_nano: ended.ok_or(Invalid("end"))?.max(started_unix_nano),
+            error: text(detail, "error"),
+            cause,
+            started_by,
+            arn,
+        })
+    }
+
+    /// The name of the state machine or the function.
+    pub fn name(&self) -> &str {
+        name(self.kind, &self.arn).unwrap_or("unknown")
+    }
+
+    pub(crate) fn arn_parts(&self) -> Option<Arn<'_>> {
+        Arn::parse(&self.arn)
+    }
+
+    pub fn account(&self) -> &str {
+        self.arn_parts().map_or("", |arn| arn.account)
+    }
+
+    pub fn region(&self) -> &str {
+        self.arn_parts().map_or("", |arn| arn.region)
+    }
+
+    /// The log group whose telemetry it counts as, for rules: that of the function, or the one that AWS's console names.
+    pub fn log_group(&self) -> String {
+        match self.kind {
+            ExecutionKind::StateMachine => format!("/aws/vendedlogs/states/{}-Logs", self.name()),
+            ExecutionKind::DurableFunction => format!("/aws/lambda/{}", self.name()),
+        }
+    }
+}
+
+/// The name of the state machine or function in an ARN of an execution.
+fn name(kind: ExecutionKind, arn: &str) -> Option<&str> {
+    const MAX_BYTES: usize = 1024;
+    let parsed = Arn::parse(arn).filter(|_| arn.len() <= MAX_BYTES && arn.is_ascii())?;
+    let name = match kind {
+        ExecutionKind::StateMachine if parsed.service == "states" => {
+            let (machine, name) = parsed.resource.strip_prefix("execution:")?.split_once(':')?;
+            // A child of a Distributed Map: `MACHINE/LABEL`
+            machine.split('/').next().filter(|_| !name.is_empty())?
+        }
+        ExecutionKind::DurableFunction if parsed.resource.contains("/durable-execution/") => {
+            parsed.function()?.name
+        }
+        _ => return None,
+    };
+    let is_name = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+    (!name.is_empty() && name.bytes().all(is_name)).then_some(name)
+}

@@ -1,0 +1,345 @@
+//! Histories and their traces. The form of the events is that of LocalStack's recordings on AWS
+//! (`tests/aws/services/stepfunctions/v2`) and of AWS's local runner for durable functions.
+
+use super::NoEndedExecution::{Foreign, Invalid, Other, Running};
+use super::*;
+use crate::render::{attributes, check_table};
+use expect_test::expect_file;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+use wire::ids::to_hex;
+use wire::{Request, Traces};
+
+const START_MS: u64 = 1_790_000_000_000;
+const MACHINE: &str = "arn:aws:states:eu-west-1:123456789012:execution:orders:7c1f";
+const DURABLE: &str =
+    "arn:aws:lambda:eu-west-1:123456789012:function:orders:7/durable-execution/o/1";
+
+fn ended(kind: ExecutionKind, outcome: ExecutionOutcome, ms: u64) -> EndedExecution {
+    EndedExecution {
+        kind,
+        arn: if kind == ExecutionKind::StateMachine { MACHINE } else { DURABLE }.to_owned(),
+        outcome,
+        started_unix_nano: START_MS * 1_000_000,
+        ended_unix_nano: (START_MS + ms) * 1_000_000,
+        error: None,
+        cause: None,
+        started_by: None,
+    }
+}
+
+/// An event of a table: `ID PREVIOUS +MS TYPE NAME key=value…` of a state machine, `ID +MS TYPE OPERATION<PARENT NAME …` of a durable
+/// function. `-` stands for nothing, `·` for a space.
+fn event(kind: ExecutionKind, line: &str) -> Value {
+    let all: Vec<String> = line.split_whitespace().map(|word| word.replace('·', " ")).collect();
+    let word = |at: usize| all.get(at).map(String::as_str).filter(|word| *word != "-");
+    let number = |at: usize| word(at).unwrap().parse::<u64>().unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "small enough")]
+    let seconds = |ms: u64| (START_MS + ms) as f64 / 1000.0;
+    let pairs = |from: usize| {
+        let pairs = all.iter().skip(from).filter_map(|word| word.split_once('='));
+        let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+        let read = |key: &str, text: &str| if key == "cause" { json!(text) } else { value(text) };
+        pairs.map(|(key, text)| (key.to_owned(), read(key, text))).collect::<Map<_, _>>()
+    };
+    if kind == ExecutionKind::StateMachine {
+        let (ms, of) = (number(2), word(3).unwrap());
+        let mut details = pairs(4);
+        if let Some(name) = word(4).filter(|name| !name.contains('=')) {
+            details.insert("name".to_owned(), json!(name));
+        }
+        let mut event = json!({
+            "id": number(0), "previousEventId": number(1), "timestamp": seconds(ms), "type": of,
+        });
+        event["anyEventDetails"] = Value::Object(details);
+        return event;
+    }
+    let of = word(2).unwrap();
+    let mut event =
+        json!({ "EventId": number(0), "EventTimestamp": seconds(number(1)), "EventType": of });
+    let (id, parent) = word(3).map_or((None, None), |word| match word.split_once('<') {
+        Some((id, parent)) => (Some(id), Some(parent)),
+        None => (Some(word), None),
+    });
+    for (key, value) in [("Id", id), ("ParentId", parent), ("Name", word(4))] {
+        if let Some(value) = value.filter(|value| !value.contains('=')) {
+            event[key] = json!(value);
+        }
+    }
+    let mut details = pairs(4);
+    if let Some(sub_type) = details.remove("SubType") {
+        event["SubType"] = sub_type;
+    }
+    for key in ["StartTimestamp", "EndTimestamp"] {
+        if let Some(ms) = details.get(key).and_then(Value::as_u64) {
+            details.insert(key.to_owned(), json!(seconds(ms)));
+        }
+    }
+    event[format!("{of}Details")] = Value::Object(details);
+    event
+}
+
+fn read(case: &str) -> (EndedExecution, Vec<Value>) {
+    let mut lines = case.lines();
+    let head: Vec<&str> = lines.next().unwrap().split(' ').collect();
+    let kind = match head[0] {
+        "machine" => ExecutionKind::StateMachine,
+        _ => ExecutionKind::DurableFunction,
+    };
+    let outcome = ExecutionOutcome::of_end(head[1]).unwrap();
+    let execution = ended(kind, outcome, head[2].parse().unwrap());
+    let events = lines.map(|line| match line.strip_prefix("raw ") {
+        Some(raw) => serde_json::from_str(raw).unwrap(),
+        None => event(kind, line),
+    });
+    (execution, events.collect())
+}
+
+fn page(events: &[Value], next: &Value) -> Vec<u8> {
+    json!({ "events": events, "nextToken": next }).to_string().into_bytes()
+}
+
+fn history(execution: &EndedExecution, events: &[Value]) -> History {
+    let mut history = History::new(execution.clone());
+    assert_eq!(history.add_page(&page(events, &Value::Null)), Ok(None));
+    history
+}
+
+fn spans(requests: &[Request]) -> Vec<Span> {
+    let decoded = requests.iter().map(|request| request.decode::<Traces>().unwrap().unwrap());
+    let containers = decoded.flat_map(|request| request.resource_spans);
+    containers.flat_map(|it| it.scope_spans).flat_map(|it| it.spans).collect()
+}
+
+/// The spans as a tree: name, times, status, id if a function hangs below it, and attributes.
+fn tree(spans: &[Span]) -> String {
+    let mut out = String::new();
+    let root = &spans[0];
+    assert!(root.parent_span_id.is_empty());
+    write_below(spans, root, 0, &mut out);
+    let shown = out.lines().filter(|line| !line.trim_start().starts_with('@')).count();
+    assert_eq!(shown, spans.len(), "a span hangs nowhere:\n{out}");
+    out.trim_end().to_owned()
+}
+
+fn write_below(spans: &[Span], span: &Span, depth: usize, out: &mut String) {
+    let ms = |nanos: u64| nanos / 1_000_000 - START_MS;
+    let indent = "  ".repeat(depth);
+    let Span { name, start_time_unix_nano: start, end_time_unix_nano: end, .. } = span;
+    let mut shown = span.attributes.clone();
+    shown.retain(|own| !own.key.contains("arn") && !own.key.ends_with("state.name"));
+    for own in &mut shown {
+        own.key =
+            own.key.replace("aws.step_functions.", "").replace("aws.lambda.durable_execution.", "");
+    }
+    let kind = if span.kind == 3 { " CLIENT" } else { "" };
+    let status = span.status.as_ref().map_or(String::new(), |it| format!(" ERROR({})", it.message));
+    let line = format!(
+        "{indent}{name}{kind} {}..{}{status} {} {}",
+        ms(*start),
+        ms(*end),
+        to_hex(&span.span_id).get(..6).unwrap(),
+        attributes(&shown)
+    );
+    writeln!(out, "{}", line.trim_end()).unwrap();
+    for event in &span.events {
+        let line = format!(
+            "{indent}  @{} {} {}",
+            ms(event.time_unix_nano),
+            event.name,
+            attributes(&event.attributes)
+        );
+        writeln!(out, "{}", line.trim_end().replace('\n', "⏎")).unwrap();
+    }
+    for child in spans.iter().filter(|child| child.parent_span_id == span.span_id) {
+        write_below(spans, child, depth + 1, out);
+    }
+}
+
+#[test]
+fn a_history_becomes_one_trace() {
+    check_table(&expect_file!["../../fixtures/executions.txt"], |case| {
+        let (execution, events) = read(case);
+        let mut history = history(&execution, &events);
+        let end = if history.is_complete() { "" } else { "\nincomplete" };
+        let left_out = match history.left_out() {
+            0 => String::new(),
+            count => format!("\n{count} left out"),
+        };
+        tree(&spans(&history.into_requests())) + end + &left_out
+    });
+}
+
+fn cases() -> Vec<String> {
+    let table = include_str!("../../fixtures/executions.txt");
+    let mut cases = vec![String::new()];
+    for line in table.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if line.starts_with("=>") {
+            cases.push(String::new());
+        } else {
+            writeln!(cases.last_mut().unwrap(), "{line}").unwrap();
+        }
+    }
+    cases.retain(|case| !case.is_empty());
+    cases
+}
+
+/// The spans without the order in which they were written.
+fn sorted(history: History) -> Vec<Span> {
+    let mut spans = spans(&history.into_requests());
+    spans.sort_by(|one, other| one.span_id.cmp(&other.span_id));
+    spans
+}
+
+proptest! {
+    #[test]
+    fn order_repetition_and_pages_change_no_span(
+        case in 0..cases().len(),
+        order in Just((0..400_usize).collect::<Vec<_>>()).prop_shuffle(),
+        page_size in 1..9_usize,
+        again in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let (execution, events) = read(&cases()[case]);
+        let expected = sorted(history(&execution, &events));
+        let mut shuffled: Vec<Value> =
+            order.iter().filter_map(|at| events.get(*at).cloned()).collect();
+        shuffled.extend(again.iter().map(|index| index.get(&events).clone()));
+        let mut history = History::new(execution);
+        for events in shuffled.chunks(page_size) {
+            let next = history.add_page(&page(events, &json!("more"))).unwrap();
+            prop_assert_eq!(next.as_deref(), Some("more"));
+        }
+        prop_assert_eq!(sorted(history), expected);
+    }
+
+    /// A missing or hostile event never panics, and every span still hangs below the execution's.
+    #[test]
+    fn a_bad_event_costs_only_itself(
+        case in 0..cases().len(),
+        gone in any::<prop::sample::Index>(),
+        changed in any::<prop::sample::Index>(),
+        key in "id|previousEventId|timestamp|type|EventId|ParentId|Id|EventType|EventTimestamp",
+        value in prop_oneof![Just(json!(null)), Just(json!(-1)), Just(json!(1e300)), Just(json!("x")), Just(json!(3)), Just(json!([[]]))],
+    ) {
+        let (execution, mut events) = read(&cases()[case]);
+        events.remove(gone.index(events.len()));
+        if !events.is_empty() {
+            let at = changed.index(events.len());
+            events[at][key] = value;
+        }
+        let spans = spans(&history(&execution, &events).into_requests());
+        prop_assert!(spans.iter().all(|span| span.end_time_unix_nano >= span.start_time_unix_nano));
+        let ids: std::collections::HashSet<_> = spans.iter().map(|span| &span.span_id).collect();
+        for span in &spans[1..] {
+            prop_assert!(ids.contains(&span.parent_span_id));
+        }
+    }
+}
+
+#[test]
+fn the_longest_history_is_read() {
+    let mut events = vec![event(ExecutionKind::StateMachine, "1 0 0 ExecutionStarted")];
+    let cause = "x".repeat(32 * 1024);
+    for at in 0..8_333_u64 {
+        let (id, ms) = (2 + at * 3, at);
+        for (id, line) in [
+            (id, "TaskStateEntered pay"),
+            (id + 1, "LambdaFunctionScheduled"),
+            (id + 2, "LambdaFunctionFailed"),
+        ] {
+            let mut event =
+                event(ExecutionKind::StateMachine, &format!("{id} {} {ms} {line}", id - 1));
+            if line == "LambdaFunctionFailed" && at % 100 == 0 {
+                event["anyEventDetails"] = json!({ "error": "E", "cause": cause });
+            }
+            events.push(event);
+        }
+    }
+    let execution = ended(ExecutionKind::StateMachine, ExecutionOutcome::Failed, 9_000);
+    let requests = history(&execution, &events).into_requests();
+    assert_eq!(spans(&requests).len(), 8_334);
+    assert!(requests.iter().all(|request| request.items() <= 1_000));
+}
+
+#[test]
+fn answers_that_are_no_pages_are_refused() {
+    let mut history = History::new(ended(ExecutionKind::StateMachine, ExecutionOutcome::Failed, 1));
+    for answer in ["", "{}", "[]", "null", r#"{"events":{}}"#, r#"{"events":[]"#, "\u{0}"] {
+        assert_eq!(history.add_page(answer.as_bytes()), Err(NoPage), "{answer}");
+    }
+    assert_eq!(history.add_page(&[0xff]), Err(NoPage));
+    assert_eq!(history.add_page(br#"{"events":[1,"x",{},{"id":1}],"nextToken":""}"#), Ok(None));
+    assert_eq!(history.left_out(), 4);
+}
+
+#[test]
+fn only_ended_executions_of_this_account_and_region_count() {
+    let home = Home { account: "123456789012", region: "eu-west-1" };
+    let machine = json!({
+        "source": "aws.states", "detail-type": "Step Functions Execution Status Change",
+        "account": "123456789012", "region": "eu-west-1",
+        "detail": {
+            "executionArn": MACHINE, "status": "FAILED", "startDate": START_MS, "stopDate": START_MS + 5,
+            "error": "E", "cause": "C",
+            "input": json!({ "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": MACHINE, "secret": 1 }).to_string(),
+        },
+    });
+    let durable = json!({
+        "source": "aws.lambda", "detail-type": "Durable Execution Status Change",
+        "account": "123456789012", "region": "eu-west-1",
+        "detail": {
+            "durableExecutionArn": DURABLE, "status": "TIMED_OUT",
+            "startTimestamp": "2026-09-21T14:13:20.000Z", "endTimestamp": "2026-09-21T14:13:21.500Z",
+        },
+    });
+    let read = EndedExecution::from_event(&machine, home).unwrap();
+    let expected = EndedExecution {
+        error: Some("E".to_owned()),
+        cause: Some("C".to_owned()),
+        started_by: Some(MACHINE.to_owned()),
+        ..ended(ExecutionKind::StateMachine, ExecutionOutcome::Failed, 5)
+    };
+    assert_eq!(read, expected);
+    assert!(!serde_json::to_string(&read).unwrap().contains("secret"));
+    let [span] = spans(&[read.to_request()]).try_into().unwrap();
+    assert_eq!(span.links.len(), 1);
+    let read = EndedExecution::from_event(&durable, home).unwrap();
+    assert_eq!((read.outcome, read.name()), (ExecutionOutcome::TimedOut, "orders"));
+    assert_eq!(read.ended_unix_nano - read.started_unix_nano, 1_500_000_000);
+
+    for (event, pointer, value, expected) in [
+        (&machine, "/source", json!("aws.evil"), Other),
+        (&machine, "/detail-type", json!("Durable Execution Status Change"), Other),
+        (&machine, "/account", json!("210987654321"), Foreign),
+        (&machine, "/region", json!("eu-west-2"), Foreign),
+        (&machine, "/detail/executionArn", json!(MACHINE.replace("1234", "4321")), Foreign),
+        (&machine, "/detail/executionArn", json!(MACHINE.replace("west-1", "west-2")), Foreign),
+        (&machine, "/detail/executionArn", json!(DURABLE), Invalid("execution ARN")),
+        (
+            &machine,
+            "/detail/executionArn",
+            json!(MACHINE.replace("execution", "express")),
+            Invalid("execution ARN"),
+        ),
+        (
+            &machine,
+            "/detail/executionArn",
+            json!(MACHINE.replace("orders", "")),
+            Invalid("execution ARN"),
+        ),
+        (&machine, "/detail/executionArn", json!("orders"), Invalid("execution ARN")),
+        (&machine, "/detail/status", json!("RUNNING"), Running),
+        (&machine, "/detail/status", json!(7), Invalid("status")),
+        (&machine, "/detail/startDate", json!(-1), Invalid("start")),
+        (&machine, "/detail/stopDate", json!(null), Invalid("end")),
+        (&durable, "/detail/durableExecutionArn", json!(MACHINE), Invalid("execution ARN")),
+        (&durable, "/detail/endTimestamp", json!("soon"), Invalid("end")),
+        (&durable, "/detail", json!("x"), Invalid("execution ARN")),
+    ] {
+        let mut event = event.clone();
+        *event.pointer_mut(pointer).unwrap() = value;
+        assert_eq!(EndedExecution::from_event(&event, home), Err(expected), "{pointer}");
+    }
+}
