@@ -7,10 +7,12 @@
 //!   signal.
 //! - `openobserve/store` keeps the received requests and stored items. `rows` and `types` model the stored columns, `gen_ai` the
 //!   processing of generative AI.
+//! - `backends` has what other backends' documentation says, and a stand-in that answers so.
 //! - `comparison` compares sent and stored items. `hostile` has families of hostile content with their limits.
 //! - `tls`, `proxy` and `secrets` are servers for tests. `filter_pattern` applies filter patterns. `logged` reads the telemetry
 //!   of a log. `runtime_errors` has the lines of failed runtimes.
 
+pub mod backends;
 mod comparison;
 mod filter_pattern;
 pub mod hostile;

@@ -16,11 +16,14 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+/// `localhost`, and names that only a proxy knows.
 const NAMES: [&str; 4] = ["localhost", "o2.internal", "aws.internal", "*.eu-west-1.amazonaws.com"];
 
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     is_server: bool,
+    /// The names of servers that it signs for.
+    names: Vec<String>,
 }
 
 impl Authority {
@@ -34,19 +37,28 @@ impl Authority {
         Self::self_signed(params, false)
     }
 
+    /// The same for servers of these names alone.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn of_names(name: &str, names: &[&str]) -> Self {
+        Self { names: names.iter().copied().map(str::to_owned).collect(), ..Self::new(name) }
+    }
+
     /// A server that signed its own certificate, which is an authority's too, as `openssl req -x509` makes it. It is valid until
     /// this year begins.
     ///
     /// # Panics
     /// When it cannot be made.
     pub fn of_server(until_year: i32) -> Self {
-        Self::self_signed(server(until_year), true)
+        Self::self_signed(server(NAMES.map(str::to_owned), until_year), true)
     }
 
     fn self_signed(mut params: CertificateParams, is_server: bool) -> Self {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
-        Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap(), is_server }
+        let issuer = CertifiedIssuer::self_signed(params, key).unwrap();
+        Self { issuer, is_server, names: NAMES.map(str::to_owned).to_vec() }
     }
 
     /// Its certificate, as `LAMBDA_OTLP_CA_FILE` has it.
@@ -60,7 +72,8 @@ impl Authority {
             (self.issuer.der().clone(), self.issuer.key().serialize_der())
         } else {
             let key = KeyPair::generate().unwrap();
-            let certificate = server(until_year).signed_by(&key, &self.issuer).unwrap();
+            let params = server(self.names.clone(), until_year);
+            let certificate = params.signed_by(&key, &self.issuer).unwrap();
             (certificate.der().clone(), key.serialize_der())
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -73,9 +86,8 @@ impl Authority {
     }
 }
 
-/// `localhost`, and names that only a proxy knows.
-fn server(until_year: i32) -> CertificateParams {
-    let mut params = CertificateParams::new(NAMES.map(str::to_owned)).unwrap();
+fn server(names: impl Into<Vec<String>>, until_year: i32) -> CertificateParams {
+    let mut params = CertificateParams::new(names).unwrap();
     params.not_after = date_time_ymd(until_year, 1, 1);
     params
 }

@@ -1,7 +1,8 @@
-//! Keeps the documents true: writes the tables of variables from those that the binaries read, and that of calls by AWS's SDKs;
+//! Keeps the documents true: writes the tables of variables from those that the binaries read, and those of backends and of calls
+//! by AWS's SDKs;
 //! checks the names that one table knows of another, links, and names of files and modules.
 
-use crate::{calls, checks, exporter_variables, links};
+use crate::{backends, calls, checks, exporter_variables, links};
 use anyhow::{Context as _, bail};
 use settings::{Rows, Table, Variable, markdown};
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use std::process::Command;
 const SETTINGS: &str = "docs/configuration.md";
 const SIGNALS: &str = "docs/signals.md";
 const ALIASES: &str = "docs/migration.md";
+const BACKENDS: &str = "docs/backends.md";
 /// The crate's page at crates.io and docs.rs, where links to other documents need an address.
 const CRATE: &str = "exporter/README.md";
 const ADDRESS: &str = "https://github.com/lambda-otlp/lambda-otlp/blob/main/docs/";
@@ -77,7 +79,7 @@ fn files(root: &Path) -> anyhow::Result<Vec<String>> {
     Ok(there.map(str::to_owned).collect())
 }
 
-fn documents() -> anyhow::Result<[Document; 4]> {
+fn documents() -> anyhow::Result<[Document; 5]> {
     let problems = problems(TABLES, TOGETHER);
     if !problems.is_empty() {
         bail!("the tables of variables: {}", problems.join("; "));
@@ -111,7 +113,11 @@ fn documents() -> anyhow::Result<[Document; 4]> {
     let signals = read(SIGNALS)?;
     let with_calls =
         replace(&signals, SIGNALS, "calls", &calls::table(&read(calls::DESCRIPTION)?)?)?;
+    let page_of_backends = read(BACKENDS)?;
+    let table = backends::table(&read(backends::DESCRIPTION)?, &page_of_backends)?;
+    let with_backends = replace(&page_of_backends, BACKENDS, "backends", &table)?;
     Ok([
+        Document { path: BACKENDS, text: page_of_backends, updated: with_backends },
         Document { path: SIGNALS, text: signals, updated: with_calls },
         Document { path: SETTINGS, text: before, updated: after },
         Document { path: ALIASES, text: migration, updated: migrated },

@@ -3,8 +3,8 @@
 //! Each command has a file or folder; `cargo xtask --help` lists them.
 //!
 //! - `ci` is the long form of the gate, `.ci/run`. `checks` has what several commands share.
-//! - `docs` writes the tables of the documents (`calls`: that of AWS calls), and checks them. `links` is a part of `docs
-//!   --check`.
+//! - `docs` writes the tables of the documents (`calls`: that of AWS calls, `backends`: that of backends), and checks them.
+//!   `links` is a part of `docs --check`.
 //! - `dist` makes the release files: functions, layers (`python`, `node`), command line, crates, and their components and
 //!   notices. `stack` and `moto` check `template.yaml`.
 //! - `chaos` runs seeded schedules of faults over the whole path, `load` measures programs under load, with a file for each, and
@@ -15,6 +15,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
+mod backends;
 mod calls;
 mod chaos;
 mod checks;

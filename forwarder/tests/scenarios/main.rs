@@ -24,6 +24,7 @@ mod memory;
 mod memory_queue;
 mod no_loss_property;
 mod not_taken;
+mod other_backends;
 mod out_of_memory;
 mod rules;
 mod runtime_errors;
