@@ -132,11 +132,11 @@ impl Reach {
     }
 
     /// Sends an empty request of each signal, which a backend accepts like any other. After a failure the remaining signals are not
-    /// asked, unless the backend may merely lack this signal.
+    /// asked, unless the backend may merely not take this signal.
     pub async fn check_signals(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         let mut accepted = Vec::new();
-        let mut not_found = Vec::new();
+        let mut not_taken = Vec::new();
         let signals = &self.destination.signals;
         for kind in SignalKind::ALL.into_iter().filter(|kind| signals.include(*kind)) {
             let answer = match self.send_nothing(kind).await {
@@ -150,8 +150,10 @@ impl Reach {
                 checks.push(self.connected(&answer));
             }
             match self.refusal(kind, &answer) {
-                Some(Refusal { check, finds_nothing: true }) => not_found.push((kind, check)),
-                Some(Refusal { check, .. }) => {
+                Some(Refusal { check, unless: Some(unless) }) => {
+                    not_taken.push((kind, check, unless));
+                }
+                Some(Refusal { check, unless: None }) => {
                     checks.push(check);
                     break;
                 }
@@ -164,17 +166,17 @@ impl Reach {
             }
         }
         if accepted.is_empty() {
-            checks.extend(not_found.into_iter().next().map(|(_, check)| check));
+            checks.extend(not_taken.into_iter().next().map(|(_, check, _)| check));
         } else {
-            let lacks = |(kind, check): (SignalKind, Check)| {
+            let lacks = |(kind, check, unless): (SignalKind, Check, &str)| {
                 let taken = accepted.join(" and ");
                 let text = format!(
-                    "the backend takes {taken}, but no {kind}, unless the endpoint is wrong: leave them out of {} ({})",
+                    "the backend takes {taken}, but no {kind}, unless {unless}: leave them out of {} ({})",
                     self.advice.signals, check.text
                 );
                 Check::failed("signals", text)
             };
-            checks.extend(not_found.into_iter().map(lacks));
+            checks.extend(not_taken.into_iter().map(lacks));
         }
         checks
     }
@@ -225,7 +227,12 @@ impl Reach {
             Next::Retry { .. } => "try again, then ",
             Next::Alarm | Next::HalveTooLarge | Next::HalveRefused => "",
         };
-        let finds_nothing = self.destination.profile == Profile::Otlp && reason.finds_nothing();
+        let unless = match self.destination.profile {
+            Profile::Otlp if reason.finds_nothing() => Some("the endpoint is wrong"),
+            // Datadog answers 403 to traces unless it has enabled them.
+            Profile::Otlp if reason.refuses_credentials() => Some("the credentials lack a right"),
+            _ => None,
+        };
         let check = if reason.refuses_credentials() {
             Check::failed(CREDENTIALS, format!("{reason}; {credentials}"))
         } else if answer.status == 404 && self.destination.profile == Profile::OpenObserve {
@@ -235,15 +242,15 @@ impl Reach {
             let then = if reason.ends_with('?') { " " } else { "; " };
             Check::failed("connection", format!("{kind}: {reason}{then}{again}check {endpoint}"))
         };
-        Some(Refusal { check, finds_nothing })
+        Some(Refusal { check, unless })
     }
 }
 
 /// The problem of an answer to an empty request.
 struct Refusal {
     check: Check,
-    /// `true` if the backend has nothing at this signal's URL.
-    finds_nothing: bool,
+    /// What else is wrong, if the backend perhaps doesn't take this signal.
+    unless: Option<&'static str>,
 }
 
 /// The fields shared by the records of one test.

@@ -45,12 +45,17 @@ pub(super) async fn check_canary(reach: &Reach, within: Duration) -> Vec<Check> 
     for (kind, request) in requests(&canary, signals).into_iter().filter(sent) {
         let outcome = client.export(None, request, deadline).await;
         if let Some(part) = outcome.parts.first() {
+            let sends_deltas = kind == SignalKind::Metrics && signals.take(Telemetry::DeltaMetrics);
             let remedy = match part.reason {
+                Reason::Status { status: 400, .. } if sends_deltas => format!(
+                    "if the backend refuses delta metrics, name cumulative_metrics in the place of metrics in {}, or send metrics to a collector",
+                    reach.advice.signals
+                ),
                 // The empty requests of the earlier checks were not compressed.
                 Reason::Status { status: 400 | 415, .. } => {
-                    "if the backend reads no gzip, set OTEL_EXPORTER_OTLP_COMPRESSION=none"
+                    "if the backend reads no gzip, set OTEL_EXPORTER_OTLP_COMPRESSION=none".into()
                 }
-                _ => "check the endpoint and its credentials",
+                _ => "check the endpoint and its credentials".to_owned(),
             };
             let text = format!(
                 "{kind}: not accepted: {}; {remedy}, then `lambda-otlp doctor --canary` again",

@@ -3,6 +3,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::Parser;
 use local_lambda::HttpServer;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -130,6 +131,24 @@ async fn a_canary_is_not_read_back_from_another_backend() {
 }
 
 #[tokio::test]
+async fn the_canary_finds_a_backend_that_refuses_deltas() {
+    let backend = FakeOpenObserve::start().await.unwrap();
+    let of_backend = [("LAMBDA_OTLP_ENDPOINT", backend.url()), ("LAMBDA_OTLP_BACKEND", "otlp")];
+    // It takes an empty request.
+    backend.script_for(Signal::Metrics, [ScriptedResponse::Ok, ScriptedResponse::Status(400)]);
+    let found = remarks(checks(&of_backend, &["--canary"]).await).join("\n");
+    let remedy = "if the backend refuses delta metrics, name cumulative_metrics in the place of metrics in LAMBDA_OTLP_SIGNALS";
+    assert!(found.starts_with("failed canary: metrics: not accepted: answered 400"), "{found}");
+    assert!(found.contains(remedy), "{found}");
+    let totals = [("LAMBDA_OTLP_SIGNALS", "cumulative_metrics")];
+    checks(&[&of_backend[..], &totals].concat(), &["--canary"]).await;
+    let is_gauge = |data: Option<Data>| matches!(data, Some(Data::Gauge(_)));
+    let stored: Vec<bool> =
+        backend.metrics().into_iter().map(|stored| is_gauge(stored.item.data)).collect();
+    assert_eq!(stored, [true]);
+}
+
+#[tokio::test]
 async fn doctor_names_the_signals_that_a_backend_lacks() {
     let backend = FakeOpenObserve::start().await.unwrap();
     let of_backend = [("LAMBDA_OTLP_ENDPOINT", backend.url()), ("LAMBDA_OTLP_BACKEND", "otlp")];
@@ -144,6 +163,14 @@ async fn doctor_names_the_signals_that_a_backend_lacks() {
             "ok credentials",
             "failed signals: the backend takes traces and metrics, but no logs, unless the endpoint is wrong: leave them out of LAMBDA_OTLP_SIGNALS (logs: answered 404",
             "ok organization",
+        ],
+    );
+    backend.script_for(Signal::Traces, [ScriptedResponse::Status(403)]);
+    let found = remarks(checks(&of_backend, &[]).await);
+    expect(
+        &found,
+        &[
+            "failed signals: the backend takes metrics and logs, but no traces, unless the credentials lack a right: leave them out of LAMBDA_OTLP_SIGNALS (answered 403",
         ],
     );
     let stated = [&of_backend[..], &[("LAMBDA_OTLP_SIGNALS", "traces,cumulative_metrics")]];
