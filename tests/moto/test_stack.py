@@ -12,6 +12,7 @@ from pathlib import Path
 
 import lambda_api  # noqa: F401
 import pytest
+import recipe
 from aws import ACCOUNT, COMMAND_LINE, FORWARDER, REGION, ROLE, ROOT, SUBSCRIBER
 from moto.awslambda.models import LambdaFunction, LayerVersion, get_backend
 from moto.cloudformation import parsing
@@ -214,6 +215,13 @@ def warnings(aws, program, variables, folder):
             id="a backend without most signals",
         ),
         pytest.param(
+            recipe.STACK,
+            [f"ssm:GetParameter on {PARAMETER}/telemetry/{name}" for name in ("honeycomb", "grafana", "rules")],
+            True,
+            1,
+            id="three backends of docs/backends.md",
+        ),
+        pytest.param(
             {
                 "Backend": "cloudwatch",
                 "Endpoint": f"https://xray.{REGION}.amazonaws.com/",
@@ -237,6 +245,7 @@ def test_the_stacks_functions_accept_their_variables(cloudformation, tmp_path, p
     aws.s3.put_object(Bucket="artifacts", Key="code.zip", Body=code.getvalue())
     aws.kinesis.create_stream(StreamName="logs", ShardCount=1)
     aws.ssm.put_parameter(Name="/o2/rules", Value="# none", Type="String")
+    recipe.put_parameters(aws)
     (tmp_path / "rules.toml").write_text("# none")
     if parameters.get("LogGroups", "").startswith("/"):
         aws.logs.create_log_group(logGroupName=parameters["LogGroups"].split(",")[0].replace("*", "x"))
