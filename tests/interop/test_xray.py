@@ -115,7 +115,7 @@ def test_aws_distribution(services, tracing):
     """The fast start of AWS's distribution, beside the layer without its wrapper. Calls are below their invocations."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    start = REPOSITORY / "tests/bench/unchanged/adot_fast_start"
+    start = SOURCES / "aws_distro/fast_start"
     env = {
         "PYTHONPATH": f"{start}:{SOURCES / 'aws_distro'}:{requirements('aws_distro')}",
         "OTEL_LAMBDA_RECEIVER_PORT": port,

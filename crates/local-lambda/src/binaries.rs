@@ -104,7 +104,8 @@ pub fn layer(folder: &Path, extension: &Path) -> std::io::Result<PathBuf> {
     let layer = folder.join("layer");
     let extensions = layer.join("extensions");
     std::fs::create_dir_all(&extensions)?;
-    std::os::unix::fs::symlink(extension, extensions.join(EXTENSION))?;
+    let name = extension.file_name().unwrap_or(EXTENSION.as_ref());
+    std::os::unix::fs::symlink(extension, extensions.join(name))?;
     Ok(layer)
 }
 

@@ -10,20 +10,24 @@ pub fn build(arguments: &[&str], name: &str) -> anyhow::Result<PathBuf> {
     Ok(binaries::find(&built, name)?)
 }
 
-/// Both places, in alternating order: the machine is in another state for the second of two runs.
-pub fn order(round: u64) -> [usize; 2] {
-    if round.is_multiple_of(2) { [0, 1] } else { [1, 0] }
+/// All places, in alternating order: the machine is in another state for the second of two runs.
+pub fn order<const N: usize>(round: u64) -> [usize; N] {
+    let mut places = std::array::from_fn(|place| place);
+    if !round.is_multiple_of(2) {
+        places.reverse();
+    }
+    places
 }
 
 /// Runs each side so often, in alternating order.
-pub async fn in_turns<S, T>(
+pub async fn in_turns<S, T, const N: usize>(
     rounds: u64,
-    sides: &[S; 2],
+    sides: &[S; N],
     mut run: impl AsyncFnMut(&S) -> anyhow::Result<T>,
-) -> anyhow::Result<[Vec<T>; 2]> {
-    let mut results = [Vec::new(), Vec::new()];
+) -> anyhow::Result<[Vec<T>; N]> {
+    let mut results = [const { Vec::new() }; N];
     for round in 0..rounds {
-        for place in order(round) {
+        for place in order::<N>(round) {
             if let (Some(side), Some(results)) = (sides.get(place), results.get_mut(place)) {
                 results.push(run(side).await?);
             }

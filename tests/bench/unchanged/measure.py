@@ -1,21 +1,20 @@
 """Measures the overhead of an instrumentation in a Python or Node function without OpenTelemetry code.
 
-Takes the place of Lambda's Runtime API, of the receivers of telemetry (OTLP, Datadog's agent, X-Ray's daemon) and of the service
-that the function calls. Candidates take turns in fresh processes. README.md has the commands.
+Takes the place of Lambda's Runtime API, of the receivers of telemetry (OTLP, X-Ray's daemon) and of the service that the function
+calls. Each candidate is a layer: a folder that is mounted at /opt, and the wrapper in it that its documentation names. Candidates
+take turns in fresh processes. Needs root. README.md has the commands.
 
-- Cold: the CPU time of the function's process, user and system, until it requests the first event. The minimum of the runs,
-because
-  other programs only add to it.
-- Warm: the CPU time of an invocation. The median of an environment's last invocations, and the minimum of these medians. The
-`calls`
+- Cold: the CPU time of the function's process, user and system, with its wrapper, until it requests the first event. The minimum of
+  the runs, because other programs only add to it.
+- Warm: the CPU time of an invocation. The median of an environment's last invocations, and the minimum of these medians. The `calls`
   functions create three spans.
 - Memory: the peak of the process after the first invocations. The median of the runs.
-- With `--sizes`, also the elapsed time until a function of this memory requests the first event. The minimum of the runs. A
-control
+- With `--sizes`, also the elapsed time until a function of this memory requests the first event. The minimum of the runs. A control
   group limits the function to its share of a core.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import socket
@@ -28,7 +27,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+# Where Lambda has the function's code. Some wrappers look here.
+TASK = Path("/var/task")
 INVOCATIONS = 100
 WARM = 20
 # Invocations before the memory is measured, because some runtimes begin garbage collection late.
@@ -47,6 +48,26 @@ def peak(pid):
         if line.startswith("VmHWM"):
             return int(line.split()[1]) / 1024
     return 0
+
+
+# Values of Linux's <sched.h> and <sys/mount.h>.
+CLONE_NEWNS = 0x20000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+
+
+def mount(source, target, flags):
+    if ctypes.CDLL(None, use_errno=True).mount(str(source).encode(), str(target).encode(), None, flags, None):
+        raise OSError(ctypes.get_errno(), f"cannot mount {source} at {target}")
+
+
+def mount_folders(layer, task):
+    """Shows this process alone the folders where Lambda has them."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "cannot get mounts of its own: this needs root")
+    mount("none", "/", MS_REC | MS_PRIVATE)
+    mount(task, TASK, MS_BIND)
+    if layer:
+        mount(layer, "/opt", MS_BIND)
 
 
 class Share:
@@ -154,22 +175,31 @@ class Environment:
             "AWS_SECRET_ACCESS_KEY": "x",
             "AWS_XRAY_DAEMON_ADDRESS": f"127.0.0.1:{self.daemon.getsockname()[1]}",
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "LAMBDA_TASK_ROOT": str(HERE / "task"),
+            "LAMBDA_TASK_ROOT": str(TASK),
+            "LAMBDA_RUNTIME_DIR": "/var/runtime",
             "SERVICE": f"http://{receiver}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "NODE_NO_WARNINGS": "1",
-            **{name: value.replace("RECEIVER", receiver) for name, value in candidate.environ.items()},
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{receiver}",
+            **candidate.environ,
         }
         self.output = tempfile.TemporaryFile()
         self.begun = time.monotonic()
         self.elapsed = None
+
+        def prepare():
+            if share:
+                share.join()
+            mount_folders(candidate.layer, candidate.task)
+            os.chdir(TASK)
+
         self.process = subprocess.Popen(
             candidate.command,
             env=environ,
-            cwd=HERE / "task",
+            cwd="/",
             stdout=self.output,
             stderr=self.output,
-            preexec_fn=share and share.join,
+            preexec_fn=prepare,
         )
 
     def receive(self):
@@ -226,102 +256,71 @@ class Environment:
 
 
 class Candidate:
-    def __init__(self, name, command, environ):
+    def __init__(self, name, layer, task, command, environ):
         self.name = name
+        self.layer = layer
+        self.task = HERE / "task" / task
         self.command = command
         self.environ = environ
 
 
+# The layers by runtime: the name of the folder, the wrapper that AWS_LAMBDA_EXEC_WRAPPER names, and variables. Each candidate has the
+# defaults of its layer, besides the address of the receiver.
+PYTHON_LAYERS = {
+    "lambda-otlp": ("lambda-otlp", "lambda-otlp-handler", {}),
+    "OpenTelemetry's layer": ("otel-python", "otel-handler", {}),
+    "AWS's layer": ("adot-python", "otel-instrument", {}),
+    "AWS's layer, fast start": ("adot-python", "otel-instrument", {"OTEL_AWS_LAMBDA_FAST_START": "true"}),
+}
+NODE_LAYERS = {
+    "lambda-otlp": ("lambda-otlp", "lambda-otlp-handler", {}),
+    "OpenTelemetry's layer": ("otel-node", "otel-handler", {}),
+    "AWS's layer": ("adot-node", "otel-instrument", {}),
+    "AWS's layer, fast start": ("adot-node", "otel-instrument", {"OTEL_AWS_LAMBDA_FAST_START": "true"}),
+}
+
+
 def candidates(options):
-    """Returns the candidates by function: the bare one, ours, and the peers with installed packages."""
-    layer = Path(options.layer)
-    peers = options.peers and Path(options.peers)
-    python = options.python
-    node = options.node
+    """Returns the candidates by function: the bare one, and one for each layer that is there."""
+    folder = Path(options.layers).resolve()
+    python = Path(options.python).absolute()
+    python_environ = {
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python" + version_of(python, "import sys; print('%d.%d' % sys.version_info[:2])"),
+        "PYTHONPATH": str(TASK),
+    }
+    node = version_of(options.node, "console.log(process.versions.node.split('.')[0])", "-e")
+    modules = [f"/opt/nodejs/node{node}/node_modules", "/opt/nodejs/node_modules", options.node_modules]
+    node_environ = {"AWS_EXECUTION_ENV": f"AWS_Lambda_nodejs{node}.x", "NODE_PATH": ":".join(modules)}
+    python_runtime = [str(python), str(HERE / "runtime.py")]
+    node_runtime = [options.node, str(HERE.parents[1] / "interop/unchanged/node/runtime.mjs")]
     found = {}
 
-    def add(function, name, command, wrapper=None, handler=None, **environ):
-        environ = {"_HANDLER": handler or function, **environ}
-        if wrapper:
-            command = [str(wrapper), *command]
-        found.setdefault(function, []).append(Candidate(name, command, environ))
+    def add(function, task, runtime, environ, layers):
+        environ = {"_HANDLER": f"{function}.handler", **environ}
+        found[function] = [Candidate("bare", None, task, runtime, environ)]
+        for name, (layer, wrapper, own) in layers.items():
+            if (folder / layer).is_dir():
+                command = [f"/opt/{wrapper}", *runtime]
+                found[function].append(Candidate(name, folder / layer, task, command, {**environ, **own}))
 
-    for function in ("plain.handler", "with_boto3.handler", "calls.handler"):
-        runtime = [python, "-m", "awslambdaric", function]
-        path = {"PYTHONPATH": str(HERE / "task")}
-        add(function, "bare", runtime, **path)
-        add(function, "lambda-otlp", runtime, layer / "lambda-otlp-handler", **path, **OURS)
-        if peers and (otel := peers / "otel-python").is_dir():
-            site = otel / "opentelemetry/instrumentation/auto_instrumentation"
-            add(function, "opentelemetry-distro", runtime, **on_path(site, otel), **OTEL)
-        if peers and (adot := peers / "adot-python").is_dir():
-            site = adot / "opentelemetry/instrumentation/auto_instrumentation"
-            add(function, "aws-opentelemetry-distro", runtime, **on_path(site, adot), **ADOT)
-            fast = on_path(HERE / "adot_fast_start", adot)
-            add(function, "the same, fast start", runtime, **fast, **ADOT)
-        if peers and (datadog := peers / "datadog-python").is_dir():
-            handler = "datadog_lambda.handler.handler"
-            command = [*runtime[:-1], handler]
-            add(function, "datadog-lambda", command, handler=handler, DD_LAMBDA_HANDLER=function, **on_path(datadog), **DATADOG)
-    for function in ("plain_node.handler", "with_aws.handler", "module.handler", "calls_node.handler"):
-        runtime = [node, str(HERE.parents[1] / "interop/unchanged/node/runtime.mjs")]
-        modules = {"NODE_PATH": options.node_modules}
-        add(function, "bare", runtime, **modules)
-        add(function, "lambda-otlp", runtime, layer / "lambda-otlp-handler", **modules, **OURS)
-        if peers and (otel := peers / "otel-node/node_modules/@opentelemetry/auto-instrumentations-node").is_dir():
-            register = {"NODE_OPTIONS": f"--require {otel}/build/src/register.js", **modules, **OTEL}
-            add(function, "@opentelemetry/auto-instrumentations-node", runtime, **register)
-        if peers and (adot := peers / "adot-node/node_modules").is_dir():
-            register = adot / "@aws/aws-distro-opentelemetry-node-autoinstrumentation/build/src/register.js"
-            registered = {"NODE_OPTIONS": f"--require {register}", **modules, **ADOT}
-            add(function, "@aws/aws-distro-opentelemetry-node-autoinstrumentation", runtime, **registered)
-            add(function, "the same, fast start", runtime, OTEL_AWS_LAMBDA_FAST_START="true", **registered)
-        if peers and (datadog := peers / "dd-node/node_modules").is_dir() and function != "module.handler":
-            handler = f"{datadog}/datadog-lambda-js/dist/handler.handler"
-            paths = {"NODE_PATH": f"{datadog}:{options.node_modules}"}
-            add(function, "datadog-lambda-js", runtime, handler=handler, DD_LAMBDA_HANDLER=function, **paths, **DATADOG)
+    for function in ("plain", "with_boto3", "calls"):
+        add(function, "python", python_runtime, python_environ, PYTHON_LAYERS)
+    for function, task in (("plain_node", "node"), ("with_aws", "node"), ("calls_node", "node"), ("module", "module")):
+        add(function, task, node_runtime, node_environ, NODE_LAYERS)
     return found
 
 
-def on_path(*folders):
-    return {"PYTHONPATH": os.pathsep.join(map(str, [*folders, HERE / "task"]))}
-
-
-# Variables that the peers' layers set or their documentation requires.
-DATADOG = {
-    "DD_TRACE_AGENT_URL": "http://RECEIVER",
-    "DD_TRACE_ENABLED": "true",
-    "DD_SERVICE": "measured",
-    "DD_SITE": "datadoghq.com",
-    "DD_API_KEY": "x" * 32,
-    "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
-    "DD_REMOTE_CONFIGURATION_ENABLED": "false",
-}
-OURS = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://RECEIVER"}
-OTEL = {
-    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://RECEIVER",
-    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-    "OTEL_METRICS_EXPORTER": "none",
-    "OTEL_LOGS_EXPORTER": "none",
-    "OTEL_SERVICE_NAME": "measured",
-}
-ADOT = {
-    **OTEL,
-    "OTEL_PYTHON_DISTRO": "aws_distro",
-    "OTEL_PYTHON_CONFIGURATOR": "aws_configurator",
-    "OTEL_AWS_APPLICATION_SIGNALS_ENABLED": "false",
-    "OTEL_TRACES_SAMPLER": "always_on",
-    "OTEL_PROPAGATORS": "tracecontext,baggage",
-}
+def version_of(runtime, code, option="-c"):
+    return subprocess.run([runtime, option, code], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layer", required=True, help="the folder with the unpacked zips of the layers")
-    parser.add_argument("--python", default=sys.executable, help="an interpreter with awslambdaric and boto3")
+    parser.add_argument("--layers", required=True, help="a folder with a folder for each layer, as Lambda unpacks it to /opt")
+    parser.add_argument("--python", default=sys.executable, help="an interpreter with awslambdaric, boto3 and requests")
     parser.add_argument("--node", default="node")
     parser.add_argument("--node-modules", default="", help="a folder node_modules with @aws-sdk/client-sqs")
-    parser.add_argument("--peers", help="a folder of peers' packages")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--functions", default="", help="only functions with this text in their names")
     parser.add_argument("--candidates", default="", help="only the bare function and candidates with this text in their names")
@@ -330,6 +329,7 @@ def main():
     )
     parser.add_argument("--output", action="store_true", help="print what the functions print")
     options = parser.parse_args()
+    TASK.mkdir(parents=True, exist_ok=True)
     sizes = "".join(f" {size} MB, ms | added |" for size in options.sizes)
     print(f"| function | candidate | cold, ms | added | warm, ms | added | peak, MB | added |{sizes} telemetry |")
     print("|---|---|---|---|---|---|---|---|" + "---|---|" * len(options.sizes) + "---|")
@@ -362,7 +362,7 @@ def measure(options, shares):
             figures = figures_of(ran, elapsed[name])
             bare = bare or figures
             cells = [f"{value:.1f} | {value - base:+.1f}" for value, base in zip(figures, bare)]
-            print(f"| {function.split('.')[0]} | {name} | {' | '.join(cells)} | {telemetry_of(ran[-1])} |", flush=True)
+            print(f"| {function} | {name} | {' | '.join(cells)} | {telemetry_of(ran[-1])} |", flush=True)
 
 
 def figures_of(ran, elapsed):

@@ -100,6 +100,9 @@ fn run(api: &str, worker: u64) -> io::Result<()> {
         print(io::stdout(), &payload.stdout)?;
         print(io::stderr(), &payload.stderr)?;
         std::thread::sleep(Duration::from_millis(payload.pause_ms));
+        if Env.get("SIGNALS_COMPLETION").is_some() {
+            signal_completion(request_id)?;
+        }
         match payload.end.as_str() {
             "fail" => {
                 let path = format!("/2018-06-01/runtime/invocation/{request_id}/error");
@@ -160,6 +163,13 @@ fn seen(event: &ApiResponse) -> Value {
     let headers = ["lambda-runtime-deadline-ms", "lambda-runtime-invoked-function-arn"]
         .map(|name| (name.to_owned(), event.header(name).unwrap_or_default().to_owned()));
     std::env::vars().chain(headers).map(|(name, value)| (name, Value::String(value))).collect()
+}
+
+/// Tells djv3's extension that the handler has returned, as its wrappers for Node and Python do.
+fn signal_completion(request_id: &str) -> io::Result<()> {
+    let mut receiver = ApiClient::connect(&format!("127.0.0.1:{}", port()))?;
+    let request_id = [("Lambda-Request-Id", request_id)];
+    receiver.call("POST", "/invocation/complete", &request_id, b"").map(drop)
 }
 
 /// Posts spans with these ids, and notes the acknowledged ones. A missing listener is no error of the function.

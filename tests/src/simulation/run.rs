@@ -43,7 +43,8 @@ pub struct Log {
     pub otlp_lines: usize,
     /// How many of these say that no backend took them.
     pub spilled_lines: usize,
-    pub acknowledged: usize,
+    /// The ids of the spans that the extension acknowledged.
+    pub acknowledged: Vec<u64>,
     /// The ids that are not in the log exactly once.
     pub wrong: Vec<u64>,
 }
@@ -182,7 +183,7 @@ impl Simulation {
         let acknowledged =
             std::fs::read_to_string(self.directory.path().join("acknowledged")).unwrap_or_default();
         for id in acknowledged.lines().map(|id| id.parse().unwrap()) {
-            log.acknowledged += 1;
+            log.acknowledged.push(id);
             if log.own.get(&id) != Some(&1) {
                 log.wrong.push(id);
             }

@@ -1,11 +1,11 @@
 """Creates three spans: the invocation and two calls."""
 
 import os
-import urllib.request
+
+import requests
 
 
 def handler(event, context):
     for item in ("first", "second"):
-        with urllib.request.urlopen(f"{os.environ['SERVICE']}/{item}") as response:
-            response.read()
+        requests.get(f"{os.environ['SERVICE']}/{item}", timeout=10).raise_for_status()
     return {"done": event["number"]}
