@@ -2,11 +2,12 @@
 
 use crate::convert::PlatformSpans;
 use crate::delivery::ingest_window::{IngestPolicy, OLD_RECORDS};
+use crate::executions::{EXECUTIONS, ExecutionSettings};
 use crate::queues::put::Queues;
 use crate::queues::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL};
 use crate::rules::{DestinationRule, RulesSource, Template};
 use crate::vitals::{FUNCTION_NAME, VITALS, VitalsSettings};
-use aws::{AWS, AwsSecretsSettings, SECRETS, SQS, SqsSettings};
+use aws::{AWS, AwsSecretsSettings, HISTORIES, SECRETS, SQS, SqsSettings};
 use backend::{DESTINATION, DestinationConfig, O2_DESTINATION, Profile};
 use settings::{
     InvalidSettings, PROXY, Reader, Remark, Setting, SettingWithDefault, Source, Table, Variable,
@@ -28,6 +29,8 @@ pub struct Config {
     pub platform_spans: Option<PlatformSpans>,
     pub own_log_groups: Vec<String>,
     pub vitals: Option<VitalsSettings>,
+    /// Traces of executions, if they are on.
+    pub executions: Option<ExecutionSettings>,
     pub log_level: tracing::Level,
 }
 
@@ -99,6 +102,7 @@ impl Config {
         let log_level = reader.choice(shared::LAMBDA_OTLP_LOG_LEVEL, &levels, Level::WARN);
         let region = reader.read(aws::REGION);
         let vitals = VitalsSettings::read(reader);
+        let executions = ExecutionSettings::read(reader);
         let platform_spans = platform_spans(reader);
         let list = reader.read(OWN_LOG_GROUPS).unwrap_or_default();
         let others = list.split(',').map(|group| group.trim().to_owned());
@@ -129,6 +133,7 @@ impl Config {
             platform_spans,
             own_log_groups,
             vitals,
+            executions,
             log_level,
         })
     }
@@ -153,10 +158,10 @@ fn template(reader: &mut Reader<'_>, destination: &DestinationConfig) -> Option<
     }
 }
 
-pub const TABLE: Table = Table::new(&[QUEUES, OLD_RECORDS, OWN])
+pub const TABLE: Table = Table::new(&[QUEUES, EXECUTIONS, OLD_RECORDS, OWN])
     .with_shared(&[DESTINATION, PROXY])
     .with_aliases(&[O2_DESTINATION])
-    .with_unlisted(&[SQS, SECRETS, LAMBDA, AWS]);
+    .with_unlisted(&[SQS, SECRETS, HISTORIES, LAMBDA, AWS]);
 
 const PLATFORM_LOGS: SettingWithDefault<Word> = Setting::choice(
     "LAMBDA_OTLP_PLATFORM_LOGS",

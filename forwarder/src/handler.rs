@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::delivery::destination::{DEFAULT_DESTINATION, Destination};
+use crate::executions::Executions;
 use crate::invocation::{InvocationContext, InvocationError, answer, log};
 use crate::pipeline::Forwarder;
 use crate::pipeline::Options;
@@ -50,7 +51,9 @@ impl Handler {
             retry: config.queues.retry.as_ref().map(queue),
             dead_letters: config.queues.dead_letters.as_ref().map(queue),
         };
-        let forwarder = Forwarder::new(destinations, queues, Options::of(&config));
+        let executions = config.executions.as_ref().map(|it| Executions::new(it, clock));
+        let forwarder =
+            Forwarder::new(destinations, queues, Options::of(&config)).with_executions(executions);
         Ok(Self {
             aws,
             signer,

@@ -34,6 +34,8 @@ sums! {
         pub log_records: usize,
         /// Undecodable OTLP lines. Each also becomes a log record, which is counted as a log record.
         pub undecodable: usize,
+        /// Ended executions that wait for their history. Their spans are unknown until it is read.
+        pub executions: usize,
     }
 }
 
@@ -57,7 +59,8 @@ impl Items {
     }
 
     pub fn total(&self) -> usize {
-        self.spans + self.data_points + self.log_records + self.undecodable
+        let of_signals = self.spans + self.data_points + self.log_records;
+        of_signals + self.undecodable + self.executions
     }
 }
 
@@ -147,6 +150,11 @@ impl Ledger {
         Self { items: Items { undecodable, ..Items::default() }, ..Self::default() }
     }
 
+    /// A ledger of executions without a fate, whose history isn't read.
+    pub(crate) fn of_executions(executions: usize) -> Self {
+        Self { items: Items { executions, ..Items::default() }, ..Self::default() }
+    }
+
     /// Items without a recorded fate. Anything but 0 is a bug; negative if items have two fates.
     pub fn lost(&self) -> i64 {
         let sent = self.accepted + self.parked + self.dead_lettered;
@@ -230,6 +238,6 @@ mod tests {
     #[test]
     fn the_printed_ledger_states_the_lost_items() {
         let ledger = Ledger { accepted: 1, ..Ledger::of_items(SignalKind::Logs, 3) };
-        expect_test::expect![[r#"{"accepted":1,"consumed":0,"consumed_by":{"control_messages":0,"empty_lines":0,"line_pieces":0,"lines_without_items":0,"own_log_group":0,"platform_lines":0,"repeated_errors":0,"root_lines":0,"spans_in_progress":0,"trace_lines":0},"cut":0,"dead_lettered":0,"dropped":0,"events":0,"items":{"data_points":0,"log_records":3,"spans":0,"undecodable":0},"lost":2,"parked":0,"returned":0,"undivided":0}"#]].assert_eq(&ledger.to_json());
+        expect_test::expect![[r#"{"accepted":1,"consumed":0,"consumed_by":{"control_messages":0,"empty_lines":0,"line_pieces":0,"lines_without_items":0,"own_log_group":0,"platform_lines":0,"repeated_errors":0,"root_lines":0,"spans_in_progress":0,"trace_lines":0},"cut":0,"dead_lettered":0,"dropped":0,"events":0,"items":{"data_points":0,"executions":0,"log_records":3,"spans":0,"undecodable":0},"lost":2,"parked":0,"returned":0,"undivided":0}"#]].assert_eq(&ledger.to_json());
     }
 }

@@ -23,6 +23,8 @@
 //! - `convert` decides for each log event: an OTLP line, a part of one, a line of a stack trace (`stack_traces`), a span
 //!   that X-Ray stores, or text for platform. It has the limits of an event. `envelope` corrects the resources of OTLP lines,
 //!   `failed_spans` sets ERROR on the root spans of layer and library.
+//! - `executions` reads the histories of ended executions through aws's `histories`. `pipeline/executions` takes their spans through the
+//!   rules, or lets an execution wait in the retry queue. `platform` makes the spans.
 //! - `rules` has the rules, their actions and limits. `load` reads file or parameter again after a minute. `parse` reads the
 //!   tables (`conditions`, `actions`; `routing`: destinations and routes; `values`), `mistake` has the place of a mistake.
 //! - `rules/apply` runs the rules in their order: `condition`, `change`, `sample`, `redact`; `item` has the parts of an item.
@@ -53,6 +55,7 @@
 mod config;
 mod convert;
 mod delivery;
+mod executions;
 mod handler;
 mod invocation;
 mod ledger;
@@ -68,6 +71,7 @@ pub use config::{Config, RULES, TABLE};
 pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
 pub use delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
 pub use delivery::ingest_window::{IngestPolicy, IngestWindow, OldRecords};
+pub use executions::{ExecutionSettings, Executions};
 pub use handler::{Handler, default_destination, read_rules};
 pub use invocation::{InvocationContext, InvocationError, answer, wall_clock_now};
 pub use ledger::{Consumed, Items, Ledger};

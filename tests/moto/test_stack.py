@@ -182,6 +182,7 @@ def warnings(aws, program, variables, folder):
                 "Stream": "lambda",
                 "IngestWindow": "24h",
                 "PlatformSpans": "true",
+                "Executions": "none",
                 "Vitals": "both",
                 "MemorySize": "512",
                 "Architecture": "x86_64",
@@ -283,6 +284,71 @@ def test_the_stacks_functions_accept_their_variables(cloudformation, tmp_path, p
                 queue = variables[name].rsplit("/", 1)[1]
                 send = f"sqs:SendMessage on arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
                 assert sum(grant.endswith(send) for grant in granted) >= 2, send
+
+
+@pytest.mark.parametrize(
+    ("executions", "sources", "reads"),
+    [
+        ("none", None, set()),
+        ("state-machines", ["aws.states"], {"states:GetExecutionHistory"}),
+        (
+            "durable-functions",
+            ["aws.lambda"],
+            {"lambda:GetDurableExecution", "lambda:GetDurableExecutionHistory"},
+        ),
+        (
+            "both",
+            ["aws.states", "aws.lambda"],
+            {"lambda:GetDurableExecution", "lambda:GetDurableExecutionHistory", "states:GetExecutionHistory"},
+        ),
+    ],
+)
+def test_the_stack_reads_the_histories_that_the_parameter_names(cloudformation, tmp_path, executions, sources, reads):
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("bootstrap", "")
+    aws = cloudformation
+    aws.create_bucket("artifacts")
+    aws.s3.put_object(Bucket="artifacts", Key="code.zip", Body=code.getvalue())
+    given = {"Endpoint": "https://o2.example.com/api/default", "Executions": executions}
+    aws.cloudformation.create_stack(
+        StackName="telemetry",
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+        TemplateBody=template(),
+    )
+    assert aws.cloudformation.describe_stacks(StackName="telemetry")["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
+    granted = grants(aws)
+    # Only the redrive function reads histories.
+    of_histories = {grant for grant in granted if "Execution" in grant.split(" ")[1]}
+    assert {grant.split(" ")[1] for grant in of_histories} == reads
+    assert all(grant.startswith("RedriveRole: ") and not grant.endswith(" on *") for grant in of_histories)
+    rules = aws.events.list_rules()["Rules"]
+    mappings = aws.lambda_.list_event_source_mappings()["EventSourceMappings"]
+    functions = [function["Environment"]["Variables"] for function in aws.lambda_.list_functions()["Functions"]]
+    named = [variables.get("LAMBDA_OTLP_EXECUTIONS_QUEUE_ARN") for variables in functions]
+    queues = [name for name in named if name]
+    for variables in functions:
+        assert warnings(aws, FORWARDER, variables, tmp_path) == []
+    if sources is None:
+        assert (rules, queues, len(mappings)) == ([], [], 1)
+        return
+    [rule] = rules
+    [queue] = queues
+    pattern = json.loads(rule["EventPattern"])
+    assert pattern["source"] == sources
+    assert pattern["detail"]["status"] == ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "STOPPED"]
+    [target] = aws.events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    assert target["Arn"] == queue
+    assert queue in [mapping["EventSourceArn"] for mapping in mappings]
+    url = next(url for url in aws.sqs.list_queues()["QueueUrls"] if url.endswith(queue.split(":")[-1]))
+    attributes = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert attributes["DelaySeconds"] == "60"
+    # moto keeps no policy of a queue.
+    policy = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]["ExecutionsQueuePolicy"]["Properties"]
+    [statement] = [it for it in policy["PolicyDocument"]["Statement"] if it["Effect"] == "Allow"]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["ExecutionsRule", "Arn"]}}}
 
 
 @pytest.mark.parametrize(

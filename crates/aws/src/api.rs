@@ -69,8 +69,8 @@ pub struct Api {
 #[derive(Clone, Debug)]
 pub struct ApiRequest {
     pub method: Method,
-    /// The path below the endpoint, without a slash at its begin, not encoded.
-    pub path: String,
+    /// The path below the endpoint, without a slash at its begin, encoded.
+    path: String,
     pub query: Vec<(&'static str, String)>,
     /// Lower-case names, such as `content-type` and `x-amz-target`.
     pub headers: Vec<(&'static str, String)>,
@@ -78,9 +78,18 @@ pub struct ApiRequest {
 }
 
 impl ApiRequest {
-    /// A request without headers and body.
-    pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), headers: Vec::new(), body: Vec::new() }
+    /// A request without headers and body. The path is not encoded; its slashes divide it.
+    pub fn new(method: Method, path: impl AsRef<str>) -> Self {
+        let path = utf8_percent_encode(path.as_ref(), ENCODED_IN_PATH).to_string();
+        Self { method, path, query: Vec::new(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// Adds a part to the path, whose slashes do not divide it.
+    #[must_use]
+    pub fn below(mut self, part: &str) -> Self {
+        self.path.push('/');
+        self.path.extend(utf8_percent_encode(part, ENCODED_IN_QUERY));
+        self
     }
 
     /// Adds a parameter to the query.
@@ -307,7 +316,7 @@ impl Api {
     fn url(&self, request: &ApiRequest) -> Url {
         let mut url = self.endpoint.clone();
         let prefix = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{prefix}/{}", utf8_percent_encode(&request.path, ENCODED_IN_PATH)));
+        url.set_path(&format!("{prefix}/{}", request.path));
         let encode = |text: &str| utf8_percent_encode(text, ENCODED_IN_QUERY).to_string();
         let pairs = request.query.iter();
         let pairs: Vec<String> =
@@ -399,6 +408,8 @@ mod tests {
             api.url(&request).as_str(),
             "http://127.0.0.1:4566/stand-in/functions/arn%3Aaws%3Ax%20y/policy?Qualifier=a%2Fb%20c%2Bd"
         );
+        let request = ApiRequest::new(Method::GET, "executions").below("a:b/c d").below("history");
+        assert_eq!(api.url(&request).path(), "/stand-in/executions/a%3Ab%2Fc%20d/history");
         let root = ApiRequest::new(Method::POST, "");
         assert_eq!(api.url(&root).as_str(), "http://127.0.0.1:4566/stand-in/");
     }

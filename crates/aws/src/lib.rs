@@ -16,6 +16,7 @@
 //! - `signer` signs requests that another client sends.
 //! - `logs`: log groups, their tags and filters, log events. It repeats throttled requests until the deadline, so its callers see
 //!   none, and other temporary errors a few times.
+//! - `histories` reads the histories of executions, page by page.
 //! - `sqs` sends messages and hides received ones. `response` decides about a message by its answer, `address` has a queue's
 //!   settings.
 //! - `secret`: its own file has the lifetime. After that, or after a refusal, `cached` reads again. `service` reads, and
@@ -27,6 +28,7 @@ mod api;
 mod client;
 mod clock;
 mod credentials;
+mod histories;
 mod logs;
 mod metrics;
 mod reqwest_transport;
@@ -47,6 +49,7 @@ pub use credentials::{
     CredentialsEndpoint, CredentialsLoader, CredentialsSource, ExpiringCredentials,
     LoadCredentials, LoadFuture,
 };
+pub use histories::{ExecutionHistories, HistoryError, HistoryPage, HistorySettings};
 pub use logs::{
     AccountPolicy, CloudWatchLogs, FilteredLogEvent, LOGS_SERVICE, LogGroup, LogSearch, LogsError,
     Page, SubscriptionFilter,
@@ -63,4 +66,4 @@ pub use signer::{PostToSign, RequestSigner, Signing};
 pub use sqs::{
     LONGEST_DELAY, LONGEST_VISIBILITY_TIMEOUT, QueueError, SqsQueue, SqsSettings, region_of_host,
 };
-pub use variables::{AWS, LOGS, REGION, SECRETS, SQS};
+pub use variables::{AWS, HISTORIES, LOGS, REGION, SECRETS, SQS};

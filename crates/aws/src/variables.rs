@@ -30,6 +30,11 @@ pub(crate) const LOGS_ENDPOINT: Setting<Url> =
 pub(crate) const SQS_ENDPOINT: Setting<Url> =
     Setting::url("AWS_ENDPOINT_URL_SQS", "URL of SQS. Default: the host of the queue's URL.");
 
+pub(crate) const STEP_FUNCTIONS_ENDPOINT: Setting<Url> =
+    Setting::url("AWS_ENDPOINT_URL_SFN", "URL of Step Functions.");
+pub(crate) const LAMBDA_ENDPOINT: Setting<Url> =
+    Setting::url("AWS_ENDPOINT_URL_LAMBDA", "URL of Lambda's API, for durable functions.");
+
 /// The rows of every binary that calls AWS services, including queues, in addition to [`settings::PROXY`].
 pub const AWS: &[Variable] = &[
     ACCESS_KEY_ID.row(),
@@ -46,6 +51,9 @@ pub const SECRETS: &[Variable] = &[SECRETS_MANAGER_ENDPOINT.row(), SSM_ENDPOINT.
 
 /// The row of a binary that sends to queues, in addition to [`AWS`]. Each queue's own row is in the module of its user.
 pub const SQS: &[Variable] = &[SQS_ENDPOINT.row()];
+
+/// The rows of a binary that reads the histories of executions, in addition to [`AWS`].
+pub const HISTORIES: &[Variable] = &[STEP_FUNCTIONS_ENDPOINT.row(), LAMBDA_ENDPOINT.row()];
 
 /// The row of a binary that subscribes log groups, in addition to [`AWS`].
 pub const LOGS: &[Variable] = &[LOGS_ENDPOINT.row()];

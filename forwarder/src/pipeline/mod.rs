@@ -23,8 +23,12 @@
 //! that Lambda wants answered in parts go through `sources`, which forwards each Kinesis record or message of a queue by itself. If a
 //! rule asks about whole traces, [`Forwarding::read_traces`] reads and converts the whole event first (`traces`).
 //!
+//! An ended execution comes from a queue too: `executions` reads its history from AWS, whose spans go through the stages from `divide`
+//! on.
+//!
 //! A queued request, which needs no conversion, goes from `sources` to [`redrive`](crate::queues::redrive::redrive).
 
+mod executions;
 mod outbox;
 mod pieces;
 mod reading;
@@ -35,6 +39,7 @@ mod traces;
 use crate::config::Config;
 use crate::convert::{ConvertOptions, Converted, StreamState};
 use crate::delivery::destination::{Destination, DestinationRoute, Export};
+use crate::executions::Executions;
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
 use crate::queues::put::Queues;
@@ -63,6 +68,8 @@ pub struct Forwarder<E, Q = SqsQueue> {
     rules: Arc<RuleSet>,
     pub(crate) queues: Queues<Q>,
     options: Options,
+    /// The reader of histories, if the traces of executions are on.
+    executions: Option<Arc<Executions>>,
     recent: Arc<RecentInvocations>,
     last_end: Mutex<Option<EventEnd>>,
     has_warned_of_own: AtomicBool,
@@ -98,10 +105,17 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             rules: Arc::default(),
             queues,
             options,
+            executions: None,
             recent: Arc::default(),
             last_end: Mutex::default(),
             has_warned_of_own: AtomicBool::new(false),
         }
+    }
+
+    /// Also forwards ended executions.
+    #[must_use]
+    pub fn with_executions(self, executions: Option<Executions>) -> Self {
+        Self { executions: executions.map(Arc::new), ..self }
     }
 
     /// Replaces the rules. `destinations` are the default destination and the ones that the rules name.

@@ -195,6 +195,7 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
     pub(super) fn dead_letter(&mut self, dead_letter: QueuedTelemetry) {
         let counted = match &dead_letter.content {
             Content::Request(request) => Ledger::of_items(request.kind(), dead_letter.items),
+            Content::Execution(_) => Ledger::of_executions(dead_letter.items),
             _ => Ledger::of_undecodable(dead_letter.items),
         };
         self.report.ledgers.add(&dead_letter.destination, counted);

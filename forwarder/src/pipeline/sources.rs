@@ -70,6 +70,9 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
 
     /// Forwards a message. Returns the number of its items that have to come again.
     async fn forward_message(&mut self, message: &QueueMessage) -> usize {
+        if let Some(executions) = self.status_events(message) {
+            return self.forward_status_event(&executions, message).await;
+        }
         if let Some(event) = message.event() {
             self.forward_event(message, &event).await;
         } else {
@@ -115,6 +118,9 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
                 let part = EventPart::Queued(&batch);
                 self.read_traces(std::slice::from_ref(&part));
                 self.forward_part(&part, Arrival::Redriven).await;
+            }
+            Content::Execution(execution) => {
+                return self.forward_queued_execution(message, queued, *execution).await;
             }
             raw @ Content::Raw(_) => {
                 let fate = Fate::DeadLetter;

@@ -149,6 +149,8 @@ pub(super) fn content_bytes(content: &Content) -> Cow<'_, [u8]> {
     match content {
         Content::Request(request) => request.bytes().into(),
         Content::Events(batch) => events_json(batch).into(),
+        // Text and numbers only: serializing cannot fail.
+        Content::Execution(execution) => serde_json::to_vec(execution).unwrap_or_default().into(),
         Content::Raw(bytes) => bytes.into(),
     }
 }
@@ -264,6 +266,9 @@ fn read_content(text: &MessageText<'_>) -> Result<Content, NotQueueMessage> {
                 .map_err(|error| NotQueueMessage::unreadable(&name, &error))
         }
         "events" => log_batch(&name, bytes).map(Content::Events),
+        "execution" => serde_json::from_slice(&bytes)
+            .map(Content::Execution)
+            .map_err(|error| NotQueueMessage::unreadable(&name, &without_content(&error))),
         "raw" => Ok(Content::Raw(bytes)),
         other => Err(NotQueueMessage::invalid_field("content", &format!("{other} is not known"))),
     }

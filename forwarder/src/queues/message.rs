@@ -166,6 +166,8 @@ impl Content {
                     .into_iter()
                     .map(|bytes| Self::Events(shortened_batch(batch, bytes))),
             ),
+            // Its texts have limits below that of a message.
+            Self::Execution(_) => Box::new(std::iter::empty()),
             Self::Raw(raw) => Box::new(SHORTENED_BYTES.into_iter().filter_map(|bytes| {
                 raw.get(..bytes).map(|beginning| Self::Raw(beginning.to_vec()))
             })),

@@ -11,6 +11,7 @@ use crate::delivery::ingest_window::known_times;
 use crate::report::{KeptIn, Undelivered};
 use crate::source::{LogBatch, LogEventRange};
 use backend::{Fate, TimeRange, UndeliveredPart};
+use platform::EndedExecution;
 use settings::{Setting, Variable};
 use std::fmt;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub enum Content {
     Request(Request),
     /// Unconverted log events. The message of an undecodable OTLP line has no `headers`.
     Events(LogBatch),
+    /// An ended execution whose history is not read yet.
+    Execution(Box<EndedExecution>),
     /// Unreadable bytes: a Kinesis record, or the body of a message.
     Raw(Vec<u8>),
 }
@@ -38,11 +41,12 @@ impl Content {
         std::mem::replace(self, Self::EMPTY)
     }
 
-    /// `request`, `events` or `raw`.
+    /// `request`, `events`, `execution` or `raw`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Request(_) => "request",
             Self::Events(_) => "events",
+            Self::Execution(_) => "execution",
             Self::Raw(_) => "raw",
         }
     }
@@ -51,6 +55,7 @@ impl Content {
         match self {
             Self::Request(request) => request.bytes().len(),
             Self::Events(batch) => batch.events.iter().map(|event| event.message.len()).sum(),
+            Self::Execution(execution) => execution.bytes(),
             Self::Raw(bytes) => bytes.len(),
         }
     }
@@ -64,6 +69,7 @@ impl fmt::Debug for Content {
             Self::Events(batch) => {
                 write!(f, "Events({}, {} bytes)", batch.events.len(), self.bytes())
             }
+            Self::Execution(_) => write!(f, "Execution({} bytes)", self.bytes()),
             Self::Raw(bytes) => write!(f, "Raw({} bytes)", bytes.len()),
         }
     }
@@ -174,6 +180,9 @@ impl QueuedTelemetry {
                 let known = batch.events.iter().filter_map(|event| unix_nano(event.timestamp_ms));
                 TimeRange::of(known)
             }
+            Content::Execution(execution) => {
+                TimeRange::of([execution.started_unix_nano, execution.ended_unix_nano])
+            }
             Content::Raw(_) => None,
         };
         match times {
@@ -193,7 +202,7 @@ impl Halve for QueuedTelemetry {
         match &self.content {
             Content::Request(request) => request.items(),
             Content::Events(batch) => batch.events.len(),
-            Content::Raw(_) => 1,
+            Content::Execution(_) | Content::Raw(_) => 1,
         }
     }
 
@@ -214,7 +223,7 @@ impl Halve for QueuedTelemetry {
                 let second = LogBatch { events, ..first.without_events() };
                 (Content::Events(first), Content::Events(second))
             }
-            whole @ Content::Raw(_) => (whole, Content::EMPTY),
+            whole @ (Content::Execution(_) | Content::Raw(_)) => (whole, Content::EMPTY),
         };
         let items = self.items.min(half);
         let rest_items = self.items - items;

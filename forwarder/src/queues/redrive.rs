@@ -56,6 +56,24 @@ pub(crate) async fn redrive<E: Export, Q: Queue>(
     returned
 }
 
+/// Leaves telemetry in its message, which comes again after a pause. Returns the number of its items.
+pub(crate) async fn wait_in_message<E: Export, Q: Queue>(
+    outbox: &mut Outbox<'_, E, Q>,
+    message: &QueueMessage,
+    queued: &QueuedTelemetry,
+) -> usize {
+    let pause = pause(&message.message_id, message.receive_count(), None, Duration::MAX);
+    let part = Undelivered { kept_in: KeptIn::Message, ..queued.described() };
+    let returned = outbox.note_placed(std::iter::once(part));
+    postpone(outbox, message, pause.min(LONGEST_VISIBILITY_TIMEOUT)).await;
+    returned
+}
+
+/// The pause before the first attempt from the retry queue.
+pub(crate) fn first_pause() -> Duration {
+    FIRST_PAUSE
+}
+
 async fn send_again<E: Export, Q: Queue>(
     outbox: &mut Outbox<'_, E, Q>,
     message: &QueueMessage,

@@ -152,6 +152,9 @@ pub struct QueueMessage {
     /// Identifies this receipt of the message.
     pub receipt_handle: String,
     body: String,
+    /// ARN of its queue.
+    #[serde(rename = "eventSourceARN", default)]
+    event_source_arn: String,
     #[serde(default)]
     attributes: HashMap<String, String>,
 }
@@ -178,6 +181,11 @@ impl QueueMessage {
 
     pub(crate) fn text(&self) -> &str {
         &self.body
+    }
+
+    /// ARN of the queue that it comes from, as Lambda states it; empty if unknown.
+    pub(crate) fn event_source_arn(&self) -> &str {
+        &self.event_source_arn
     }
 
     /// The event in the message, bare or in the record of a failed invocation.

@@ -111,6 +111,7 @@ fn line(sums: &Sums, function: &str, now_ms: u64) -> String {
     let optional = [
         ("Lag", lag.as_ref().map(lag_value)),
         ("renamedKeys", above_zero(reports.renamed)),
+        ("executions", above_zero(ledger.items.executions)),
         ("undivided", above_zero(ledger.undivided)),
         ("cut", above_zero(ledger.cut)),
         ("consumedBy", nonzero(consumed)),

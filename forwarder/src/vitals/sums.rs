@@ -286,13 +286,15 @@ fn above_zero(value: usize) -> Vec<Point<'static>> {
     if value > 0 { one(value) } else { Vec::new() }
 }
 
-fn by_signal(Ledger { items, .. }: &Ledger) -> [(&'static str, usize); 4] {
-    [
+fn by_signal(Ledger { items, .. }: &Ledger) -> impl Iterator<Item = (&'static str, usize)> + use<> {
+    let waiting = Some(("executions", items.executions)).filter(|(_, count)| *count > 0);
+    let always = [
         (SignalKind::Logs.as_str(), items.log_records),
         (SignalKind::Metrics.as_str(), items.data_points),
         (SignalKind::Traces.as_str(), items.spans),
         ("undecodable", items.undecodable),
-    ]
+    ];
+    always.into_iter().chain(waiting)
 }
 
 fn by_fate(ledger: &Ledger) -> [(&'static str, usize); 5] {

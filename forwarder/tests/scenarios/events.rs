@@ -27,7 +27,7 @@ fn every_log_event_becomes_items_or_is_consumed() {
         let report = deliver_event(fixture(name), default_options()).report;
         assert!(report.is_complete(), "{name}");
         let ledger = report.ledger();
-        let Items { spans, data_points, log_records, undecodable } = ledger.items;
+        let Items { spans, data_points, log_records, undecodable, executions: _ } = ledger.items;
         let found = format!(
             "{} events, {} consumed: {spans} spans, {data_points} data points, {log_records} log records, {undecodable} undecodable",
             ledger.events,

@@ -17,6 +17,7 @@
 
 mod deliveries;
 mod events;
+mod executions;
 mod hostile_lines;
 mod live_rules;
 mod loggers;

@@ -304,7 +304,7 @@ impl Lambda {
     }
 }
 
-fn get(path: impl Into<String>) -> ApiRequest {
+fn get(path: impl AsRef<str>) -> ApiRequest {
     ApiRequest::new(Method::GET, path)
 }
 

@@ -66,6 +66,16 @@ impl History {
         Ok(page.next.filter(|token| !token.is_empty()))
     }
 
+    /// Sets X-Ray's header of a durable function's execution.
+    pub fn set_trace_header(&mut self, header: Option<String>) {
+        const MAX_BYTES: usize = 1024;
+        self.execution.trace_header = header.filter(|header| header.len() <= MAX_BYTES);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     /// Events that can't be read, or are beyond the limit.
     pub fn left_out(&self) -> usize {
         self.left_out
@@ -86,8 +96,9 @@ impl History {
         self.events.dedup_by_key(|event| event.id);
     }
 
-    /// Makes the spans of the execution, as requests of up to 1,000. A history without its end gives what it has.
-    pub fn into_requests(mut self) -> Vec<Request> {
+    /// Makes the spans of the execution, as requests of up to 1,000. A history without its end gives what it has. The service has the
+    /// name of the machine or function, unless another one is given.
+    pub fn into_requests(mut self, service_name: Option<&str>) -> Vec<Request> {
         self.sort();
         // A redrive may have begun that will end with an event of its own.
         let end = self.events.iter().rposition(|event| is_end(&event.kind));
@@ -95,7 +106,7 @@ impl History {
             self.events.truncate(end + 1);
         }
         let Self { execution, events, .. } = self;
-        let mut writer = TraceWriter::begin(&execution, whole(&events));
+        let mut writer = TraceWriter::begin(&execution, service_name, whole(&events));
         let operations = match execution.kind {
             ExecutionKind::StateMachine => machine::operations(&execution.arn, &events),
             ExecutionKind::DurableFunction => {
@@ -112,8 +123,8 @@ impl History {
 
 impl EndedExecution {
     /// The span of the execution alone, for one whose history can't be had.
-    pub fn to_request(&self) -> Request {
-        let mut requests = TraceWriter::begin(self, Whole::default()).finish();
+    pub fn to_request(&self, service_name: Option<&str>) -> Request {
+        let mut requests = TraceWriter::begin(self, service_name, Whole::default()).finish();
         requests.pop().unwrap_or_else(|| Request::of_spans(None, Vec::new()))
     }
 }

@@ -24,6 +24,9 @@ pub struct EndedExecution {
     /// The execution that started this one, if its input names it as AWS recommends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_by: Option<String>,
+    /// X-Ray's header of a durable function's execution, if known. The function's trace follows it if it says that X-Ray samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_header: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +59,7 @@ pub struct Home<'a> {
 /// A key of a state machine's input that names the execution that started it (Step Functions Developer Guide, "Start workflow
 /// executions from a task state").
 const STARTED_BY: &str = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID";
+const MAX_ERROR_BYTES: usize = 1024;
 const MAX_CAUSE_BYTES: usize = 16 * 1024;
 
 impl EndedExecution {
@@ -104,20 +108,28 @@ impl EndedExecution {
             .and_then(|input| serde_json::from_str::<Value>(input).ok())
             .and_then(|input| text(&input, STARTED_BY))
             .filter(|arn| name(ExecutionKind::StateMachine, arn).is_some());
-        let cause = text(detail, "cause").map(|cause| {
-            let is_long = cause.len() > MAX_CAUSE_BYTES;
-            if is_long { wire::shortened_text(&cause, MAX_CAUSE_BYTES) } else { cause }
-        });
+        let short = |key: &str, most: usize| {
+            let text = text(detail, key)?;
+            Some(if text.len() > most { wire::shortened_text(&text, most) } else { text })
+        };
         Ok(Self {
             kind,
             outcome,
             started_unix_nano,
             ended_unix_nano: ended.ok_or(Invalid("end"))?.max(started_unix_nano),
-            error: text(detail, "error"),
-            cause,
+            error: short("error", MAX_ERROR_BYTES),
+            cause: short("cause", MAX_CAUSE_BYTES),
             started_by,
+            trace_header: None,
             arn,
         })
+    }
+
+    /// Size of its texts.
+    pub fn bytes(&self) -> usize {
+        let texts = [&self.error, &self.cause, &self.started_by, &self.trace_header];
+        let of_texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
+        self.arn.len() + of_texts
     }
 
     /// The name of the state machine or the function.

@@ -27,6 +27,7 @@ fn ended(kind: ExecutionKind, outcome: ExecutionOutcome, ms: u64) -> EndedExecut
         error: None,
         cause: None,
         started_by: None,
+        trace_header: None,
     }
 }
 
@@ -168,7 +169,7 @@ fn a_history_becomes_one_trace() {
             0 => String::new(),
             count => format!("\n{count} left out"),
         };
-        tree(&spans(&history.into_requests())) + end + &left_out
+        tree(&spans(&history.into_requests(None))) + end + &left_out
     });
 }
 
@@ -188,7 +189,7 @@ fn cases() -> Vec<String> {
 
 /// The spans without the order in which they were written.
 fn sorted(history: History) -> Vec<Span> {
-    let mut spans = spans(&history.into_requests());
+    let mut spans = spans(&history.into_requests(None));
     spans.sort_by(|one, other| one.span_id.cmp(&other.span_id));
     spans
 }
@@ -229,7 +230,7 @@ proptest! {
             let at = changed.index(events.len());
             events[at][key] = value;
         }
-        let spans = spans(&history(&execution, &events).into_requests());
+        let spans = spans(&history(&execution, &events).into_requests(None));
         prop_assert!(spans.iter().all(|span| span.end_time_unix_nano >= span.start_time_unix_nano));
         let ids: std::collections::HashSet<_> = spans.iter().map(|span| &span.span_id).collect();
         for span in &spans[1..] {
@@ -258,7 +259,7 @@ fn the_longest_history_is_read() {
         }
     }
     let execution = ended(ExecutionKind::StateMachine, ExecutionOutcome::Failed, 9_000);
-    let requests = history(&execution, &events).into_requests();
+    let requests = history(&execution, &events).into_requests(None);
     assert_eq!(spans(&requests).len(), 8_334);
     assert!(requests.iter().all(|request| request.items() <= 1_000));
 }
@@ -303,7 +304,7 @@ fn only_ended_executions_of_this_account_and_region_count() {
     };
     assert_eq!(read, expected);
     assert!(!serde_json::to_string(&read).unwrap().contains("secret"));
-    let [span] = spans(&[read.to_request()]).try_into().unwrap();
+    let [span] = spans(&[read.to_request(None)]).try_into().unwrap();
     assert_eq!(span.links.len(), 1);
     let read = EndedExecution::from_event(&durable, home).unwrap();
     assert_eq!((read.outcome, read.name()), (ExecutionOutcome::TimedOut, "orders"));

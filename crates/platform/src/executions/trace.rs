@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use wire::arn::Arn;
+use wire::ids::XRayHeader;
 use wire::{Request, Signal as _, Traces};
 
 /// The scope of the spans of executions.
@@ -24,6 +25,8 @@ const MAX_SPANS: usize = 1_000;
 /// Writes the spans of an execution, the execution's own first.
 pub(crate) struct TraceWriter<'e> {
     execution: &'e EndedExecution,
+    /// The name of the service, if it isn't that of machine or function.
+    service_name: Option<&'e str>,
     trace_id: [u8; 16],
     span_id: [u8; 8],
     spans: Vec<Span>,
@@ -40,17 +43,26 @@ pub(crate) struct Whole {
 }
 
 impl<'e> TraceWriter<'e> {
-    pub(crate) fn begin(execution: &'e EndedExecution, whole: Whole) -> Self {
+    pub(crate) fn begin(
+        execution: &'e EndedExecution,
+        service_name: Option<&'e str>,
+        whole: Whole,
+    ) -> Self {
         let arn = &execution.arn;
         let (trace_id, span_id) = match execution.kind {
             ExecutionKind::StateMachine => (ids::trace_of_machine(arn), ids::span_id(arn)),
             ExecutionKind::DurableFunction => {
-                let trace_id = ids::trace_of_durable(arn, execution.started_unix_nano);
+                let header = execution.trace_header.as_deref().map(XRayHeader::parse);
+                let sampled = header.filter(|header| header.sampled == Some(true));
+                let trace_id = sampled
+                    .and_then(|header| header.trace_id)
+                    .unwrap_or_else(|| ids::trace_of_durable(arn, execution.started_unix_nano));
                 (trace_id, ids::span_of_durable(arn))
             }
         };
-        let mut writer =
-            Self { execution, trace_id, span_id, spans: Vec::new(), requests: Vec::new() };
+        let spans = Vec::new();
+        let requests = Vec::new();
+        let mut writer = Self { execution, service_name, trace_id, span_id, spans, requests };
         writer.add_execution(whole);
         writer
     }
@@ -168,7 +180,7 @@ impl<'e> TraceWriter<'e> {
             spans: std::mem::take(&mut self.spans),
             ..ScopeSpans::default()
         }];
-        let resource = Some(resource(self.execution));
+        let resource = Some(resource(self.execution, self.service_name));
         let spans = ResourceSpans { resource, scope_spans, ..ResourceSpans::default() };
         self.requests.push(Request::encode::<Traces>(&Traces::request(vec![spans])));
     }
@@ -234,10 +246,10 @@ fn called_function(attributes: &[(&'static str, AttributeValue)]) -> Vec<KeyValu
     ]
 }
 
-fn resource(execution: &EndedExecution) -> Resource {
+fn resource(execution: &EndedExecution, service_name: Option<&str>) -> Resource {
     let name = execution.name();
     let mut attributes = vec![
-        string(names::SERVICE_NAME, name),
+        string(names::SERVICE_NAME, service_name.unwrap_or(name)),
         string(names::CLOUD_PROVIDER, "aws"),
         string(names::CLOUD_REGION, execution.region()),
         string(names::CLOUD_ACCOUNT_ID, execution.account()),

@@ -141,6 +141,7 @@ pub(crate) fn of_parked(parked: &QueuedTelemetry) -> Held<'_> {
             let marks = batch.events.iter().map(|event| at(DEFAULT, &of_each(&event.id)));
             (marks.collect(), None)
         }
+        Content::Execution(_) => (Vec::new(), None),
         Content::Raw(bytes) => (default(&of_raw(bytes)), None),
     };
     Held { destination, marks, request }

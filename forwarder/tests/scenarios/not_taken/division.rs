@@ -49,7 +49,7 @@ fn found(content: &Content) -> (Vec<String>, Vec<u64>) {
             let time = |event: &LogEvent| event.timestamp_ms as u64 * 1_000_000;
             batch.events.iter().map(|event| (event.message.clone(), time(event))).unzip()
         }
-        raw @ Content::Raw(_) => panic!("{raw:?}"),
+        other @ (Content::Execution(_) | Content::Raw(_)) => panic!("{other:?}"),
     }
 }
 
