@@ -163,6 +163,32 @@ def test_doctor_of_a_stopped_pipeline_names_each_remedy(moto, group, backend, no
         assert verdict(mended, name) == "ok", (name, mended)
 
 
+def test_doctor_checks_that_the_redrive_function_reads_status_events(moto, group, backend):
+    retry = moto.create_queue("retry")
+    moto.create_queue("executions")
+    configure(moto, LAMBDA_OTLP_ENDPOINT=backend.base, LAMBDA_OTLP_RETRY_QUEUE_URL=retry)
+    read_by_redrive(moto, "retry", enabled=True)
+    doctor = ["doctor", "--function", FUNCTION, "--log-group", group]
+    _, off = moto.run(*doctor)
+    assert "executions" not in json.dumps(off)
+
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:executions"
+    moto.lambda_.update_function_configuration(
+        FunctionName="redrive", Environment={"Variables": {"LAMBDA_OTLP_EXECUTIONS_QUEUE_ARN": arn}}
+    )
+    code, unread = moto.run(*doctor)
+    assert code == 1
+    has(unread, "event source", "failed", "no function reads executions, so there are no traces of executions", arn)
+
+    mapping = {"EventSourceArn": arn, "FunctionName": "redrive", "BatchSize": 1}
+    uuid = moto.lambda_.create_event_source_mapping(**mapping, Enabled=False)["UUID"]
+    _, disabled = moto.run(*doctor)
+    has(disabled, "event source", "failed", "redrive does not read executions", f"--enabled --uuid {uuid}`")
+    moto.lambda_.update_event_source_mapping(UUID=uuid, Enabled=True)
+    _, mended = moto.run(*doctor)
+    has(mended, "event source", "ok", "redrive reads executions")
+
+
 def test_doctor_of_a_pattern_names_the_remedy_of_each_log_group(moto, group, backend):
     configure(moto, LAMBDA_OTLP_ENDPOINT=backend.base)
     moto.allow_logs(FUNCTION)

@@ -42,6 +42,9 @@ struct Assumptions {
     /// Spans per invocation
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     spans: u32,
+    /// Ended executions of state machines and durable functions per month, day or second, with the stack's parameter Executions
+    #[arg(long, value_name = "N", value_parser = parse_invocations)]
+    executions: Option<f64>,
     /// Format of the lines: LAMBDA_OTLP_LINE
     #[arg(long, value_enum, default_value_t = LineFormat::Standard)]
     line: LineFormat,
@@ -394,6 +397,19 @@ mod tests {
         let own_log = |words: &str| row(words, "forwarder: its own log");
         close(own_log("--invocations 1M"), 432_000.0 * 633.0 / 1e9 * 0.5);
         close(own_log("--invocations 1M --per-delivery 100"), 0.003_165);
+    }
+
+    #[test]
+    fn executions_cost_messages_and_short_invocations() {
+        let executions = |words: &str| row(words, "executions: queue and histories");
+        // Three requests of SQS and one of Lambda, and 0.1 s of 128 MB.
+        close(
+            executions("--invocations 1M --executions 1k"),
+            0.0012 + 0.0002 + 12.5 * prices::GB_SECOND,
+        );
+        close(row("--invocations 1M --executions 1k", "executions: asking"), 0.648 * 0.4);
+        close(executions("--invocations 1M"), 0.0);
+        close(executions("--invocations 1M --executions 1k --delivery direct"), 0.0);
     }
 
     #[test]

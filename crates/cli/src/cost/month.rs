@@ -52,6 +52,8 @@ const ALARMS: f64 = 11.0;
 /// SQS").
 const POLLERS: f64 = 5.0;
 const POLL_SECONDS: f64 = 20.0;
+/// EventBridge's message, its receipt and its deletion.
+const REQUESTS_OF_EXECUTION: f64 = 3.0;
 /// The stack's default memory of the forwarder in MB, and the assumed response time of the backend in milliseconds.
 const FORWARDER_MB: f64 = 128.0;
 const BACKEND_MS: f64 = 50.0;
@@ -98,7 +100,7 @@ pub(super) struct Month {
 impl Month {
     pub(super) fn of(assumptions: &Assumptions, delivery: DeliveryWay) -> Self {
         let traffic = Traffic::of(assumptions);
-        match delivery {
+        let mut month = match delivery {
             DeliveryWay::Direct => traffic.sent_directly(assumptions),
             DeliveryWay::Subscription => {
                 let forwarding = traffic.forwarded_by_subscription();
@@ -112,7 +114,11 @@ impl Month {
                 let forwarding = traffic.forwarded_by_shards();
                 traffic.written_to_the_log(assumptions, forwarding)
             }
-        }
+        };
+        // Without a stack, nothing reads histories.
+        let executions = assumptions.executions.filter(|_| delivery != DeliveryWay::Direct);
+        month.rows.extend(executions.into_iter().flat_map(rows_of_executions));
+        month
     }
 
     pub(super) fn total(&self) -> f64 {
@@ -297,6 +303,24 @@ impl Traffic {
         let charged = (self.sent_gb - prices::FREE_EGRESS_GB).max(0.0);
         row(TRAFFIC_TO_THE_BACKEND, gb(self.sent_gb), charged * prices::EGRESS_GB)
     }
+}
+
+/// What the traces of executions cost, which don't depend on the functions' invocations. EventBridge's events of AWS services and
+/// the APIs of histories are free.
+fn rows_of_executions(executions: f64) -> [CostRow; 2] {
+    let ms = 2.0 * BACKEND_MS;
+    let gb_seconds = executions * ms / 1000.0 * FORWARDER_MB / 1024.0;
+    let requests = executions * REQUESTS_OF_EXECUTION;
+    let usd = executions * REQUEST + gb_seconds * GB_SECOND + requests * prices::QUEUE_REQUEST;
+    let polls = POLLERS * SECONDS_OF_MONTH / POLL_SECONDS;
+    [
+        fixed("executions: queue and histories", format!("{executions:.0} executions"), usd),
+        fixed(
+            "executions: asking the queue",
+            format!("{polls:.0} requests"),
+            polls * prices::QUEUE_REQUEST,
+        ),
+    ]
 }
 
 fn row(what: &'static str, quantity: String, usd: f64) -> CostRow {

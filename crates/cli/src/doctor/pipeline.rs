@@ -48,8 +48,15 @@ impl Pipeline<'_> {
                 dead_letters,
             };
             if let Some(arn) = self.queue(&queue, &mut checks).await {
-                for reader in self.readers(lambda, &arn, &mut checks).await {
+                let consequence = "its messages are not sent again";
+                for reader in self.readers(lambda, &arn, consequence, &mut checks).await {
                     checks.push(concurrency(lambda, &reader.name, aws_flags).await);
+                    let executions = reader.variables.get(EXECUTIONS_QUEUE);
+                    // The stack sets an empty one if they are off.
+                    if let Some(executions) = executions.filter(|arn| !arn.is_empty()) {
+                        let consequence = "there are no traces of executions";
+                        self.readers(lambda, executions, consequence, &mut checks).await;
+                    }
                     logs.push(reader.log_group);
                 }
             }
@@ -104,6 +111,8 @@ async fn concurrency(lambda: &Lambda, name: &str, aws_flags: &str) -> Check {
 }
 
 const SOURCE: &str = "event source";
+/// The redrive function's variable with the ARN of the queue of status events.
+const EXECUTIONS_QUEUE: &str = "LAMBDA_OTLP_EXECUTIONS_QUEUE_ARN";
 
 fn source(mapping: &EventSourceMapping, log_group: &str, deployment: &Deployment) -> Check {
     let name_in = |arn: &str| arn.rsplit(':').next().unwrap_or_default().to_owned();
@@ -175,11 +184,12 @@ fn queue_name(url: &str) -> &str {
 }
 
 impl Pipeline<'_> {
-    /// Checks that a function reads the retry queue, and returns the functions that do.
+    /// Checks that a function reads this queue, and returns the functions that do.
     async fn readers(
         &self,
         lambda: &Lambda,
         arn: &str,
+        consequence: &str,
         checks: &mut Vec<Check>,
     ) -> Vec<DeployedFunction> {
         let Self { deployment, .. } = *self;
@@ -196,7 +206,7 @@ impl Pipeline<'_> {
             let CommandWord { word: function, hint } =
                 deployment.command_word("RedriveFunctionArn", "REDRIVE_FUNCTION", meaning);
             let text = format!(
-                "no function reads {queue}, so its messages are not sent again: `aws lambda create-event-source-mapping --function-name {function} --event-source-arn {arn} --batch-size 1 --function-response-types ReportBatchItemFailures --scaling-config MaximumConcurrency=10{}`{hint}",
+                "no function reads {queue}, so {consequence}: `aws lambda create-event-source-mapping --function-name {function} --event-source-arn {arn} --batch-size 1 --function-response-types ReportBatchItemFailures --scaling-config MaximumConcurrency=10{}`{hint}",
                 deployment.aws_flags
             );
             checks.push(Check::failed(SOURCE, text));
