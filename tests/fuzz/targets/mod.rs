@@ -11,6 +11,7 @@
 mod answers;
 mod compact;
 mod events;
+mod executions;
 mod otlp;
 mod received;
 pub mod stack;
@@ -18,10 +19,11 @@ pub mod stack;
 /// A target, and the name of its corpus.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     ("answer", answers::backend),
     ("awslogs", events::awslogs),
     ("compact", compact::compact),
+    ("execution", executions::execution),
     ("inflate", otlp::inflate),
     ("json", otlp::json),
     ("kinesis", events::kinesis),

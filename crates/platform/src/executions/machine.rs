@@ -310,17 +310,17 @@ impl<'a> Reader<'a> {
 
     /// Ends what is open within a node, because the node begins again.
     fn cut_within(&mut self, around: usize, unix_nano: u64) {
-        let mut is_within = vec![false; self.nodes.len()];
-        for at in around + 1..self.nodes.len() {
-            let parent = self.nodes.get(at).and_then(|node| node.parent);
-            let is_child =
-                parent.is_some_and(|it| it == around || is_within.get(it) == Some(&true));
-            if let (Some(own), Some(node)) = (is_within.get_mut(at), self.nodes.get_mut(at)) {
-                *own = is_child;
-                if is_child {
-                    let outcome = Outcome::Aborted;
-                    node.cut.get_or_insert(Ending { unix_nano, outcome, failure: None });
-                }
+        let attempt = self.nodes.get(around).and_then(|node| node.attempts.last());
+        // What earlier attempts began has been cut.
+        let Some(first) = attempt.map(|attempt| attempt.first_node) else { return };
+        for at in first..self.nodes.len() {
+            let mut parent = self.nodes.get(at).and_then(|node| node.parent);
+            while parent.is_some_and(|it| it > around) {
+                parent = parent.and_then(|it| self.nodes.get(it)).and_then(|node| node.parent);
+            }
+            if let Some(node) = self.nodes.get_mut(at).filter(|_| parent == Some(around)) {
+                let outcome = Outcome::Aborted;
+                node.cut.get_or_insert(Ending { unix_nano, outcome, failure: None });
             }
         }
     }
@@ -345,11 +345,14 @@ impl<'a> Reader<'a> {
     fn begin_attempt(&mut self, at: usize, event: &HistoryEvent) {
         self.go_on(at);
         let redrive = self.redrive;
+        let first_node = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return };
-        let same = node.attempts.iter().rev().take_while(|it| it.counts.redrive == redrive);
-        let retry = same.count().try_into().unwrap_or(u32::MAX);
+        let before = node.attempts.last().map(|attempt| attempt.counts);
+        let before = before.filter(|counts| counts.redrive == redrive);
+        let retry = before.map_or(0, |counts| counts.retry.saturating_add(1));
         node.attempts.push(Attempt {
             begun_by: event.id,
+            first_node,
             counts: Counts { retry, redrive },
             start_unix_nano: event.time_unix_nano,
             ending: None,

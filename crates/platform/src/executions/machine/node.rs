@@ -44,6 +44,8 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) begun_by: u64,
+    /// The position of the first node that may be within it.
+    pub(super) first_node: usize,
     pub(super) counts: Counts,
     pub(super) start_unix_nano: u64,
     pub(super) ending: Option<Ending>,
