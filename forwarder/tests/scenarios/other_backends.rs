@@ -2,15 +2,15 @@
 //! mirrors our reading of their documentation.
 
 use crate::support::{
-    Backend as AnyBackend, Telemetry, config, fixture, incoming, line_of, payload, repository,
-    takes, variables,
+    Backend as AnyBackend, Telemetry, config, fixture, incoming, invocation, line_of, payload,
+    repository, takes, variables,
 };
 use aws::{AwsSecrets, RequestSigner, SECRET_LIFETIME};
 use backend::{Client, Profile, Signals};
 use expect_test::expect_file;
 use lambda_otlp_forwarder::{
-    Config, Event, Export, Forwarder, InvocationContext, Options, Queues, Report, SqsQueue,
-    default_destination, wall_clock_now,
+    Config, Event, Export, Forwarder, Options, Queues, Report, SqsQueue, default_destination,
+    wall_clock_now,
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -24,14 +24,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs::{read_to_string, write};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tempfile::NamedTempFile;
 use test_support::Comparison;
 use test_support::backends::{Backend, Deltas, FACTS, StandIn};
 use test_support::proxy::{HttpProxy, ProxyAnswer};
 use test_support::secrets::{SecretAnswer, SecretServer};
 use test_support::tls::{Authority, TlsFront};
-use tokio::time::Instant;
 use url::Url;
 use wire::{Request, SignalKind};
 
@@ -123,14 +121,7 @@ async fn forward<E: Export>(config: &Config, export: E, events: Vec<Event>) -> V
     let forwarder = Forwarder::new(destinations, queues, Options::of(config));
     let mut reports = Vec::new();
     for event in events {
-        let deadline = Instant::now() + Duration::from_mins(1);
-        let invocation = InvocationContext {
-            observed_unix_nano: NOW,
-            deadline,
-            queue_deadline: deadline,
-            account: Some("123456789012".to_owned()),
-        };
-        reports.push(forwarder.forward(event, &invocation).await);
+        reports.push(forwarder.forward(event, &invocation()).await);
     }
     reports
 }

@@ -1,18 +1,15 @@
 //! Destinations that take some signals only.
 
 use crate::support::{
-    Backend, Telemetry, config, default_options, incoming, line_of, payload, takes,
+    Backend, Telemetry, config, default_options, incoming, invocation, line_of, payload, takes,
 };
 use backend::{DestinationConfig, Profile, Signals};
 use lambda_otlp_forwarder::{
-    Destination, Forwarder, IngestPolicy, InvocationContext, Ledger, Queues, Report, RuleSet,
-    SqsQueue,
+    Destination, Forwarder, IngestPolicy, Ledger, Queues, Report, RuleSet, SqsQueue,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::time::Instant;
 use wire::Request;
 
 const REPORT: &str = "REPORT RequestId: 8c2f1a3e-1111-4222-8333-944455556666\tDuration: 12.34 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\tMax Memory Used: 40 MB\t";
@@ -50,14 +47,7 @@ async fn forward(first: &'static str, second: &'static str) -> (Report, [Arrived
     let mut forwarder =
         Forwarder::new(Vec::new(), Queues::<SqsQueue>::default(), default_options());
     forwarder.set_rules(Arc::new(rules.unwrap()), destinations);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let invocation = InvocationContext {
-        observed_unix_nano: 1_790_000_000_000_000_000,
-        deadline,
-        queue_deadline: deadline,
-        account: Some("123456789012".to_owned()),
-    };
-    let report = forwarder.forward(event, &invocation).await;
+    let report = forwarder.forward(event, &invocation()).await;
     let arrived = |position: usize| {
         let requests = sent[position].lock().unwrap();
         let telemetry = Telemetry::of(&requests);

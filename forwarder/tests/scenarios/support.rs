@@ -223,6 +223,17 @@ impl Telemetry {
     }
 }
 
+/// An invocation at the time of the samples, with a minute for the backend.
+pub(crate) fn invocation() -> InvocationContext {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    InvocationContext {
+        observed_unix_nano: 1_790_000_000_000_000_000,
+        deadline,
+        queue_deadline: deadline + Duration::from_secs(10),
+        account: Some("123456789012".to_owned()),
+    }
+}
+
 /// A forwarded event, and what arrived at the backend.
 pub(crate) struct Delivered {
     pub(crate) report: Report,
@@ -271,19 +282,12 @@ pub(crate) fn deliver_by(
         .build()
         .unwrap();
     let report = runtime.block_on(async {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let invocation = InvocationContext {
-            observed_unix_nano: 1_790_000_000_000_000_000,
-            deadline,
-            queue_deadline: deadline,
-            account: Some("123456789012".to_owned()),
-        };
         let config = Config { old_records: policy, ..config() };
         let destination = default_destination(&config, keeps);
         let queues = Queues::<SqsQueue>::default();
         let mut forwarder = Forwarder::new(Vec::new(), queues, options);
         forwarder.set_rules(Arc::new(rules), vec![destination]);
-        forwarder.forward(event, &invocation).await
+        forwarder.forward(event, &invocation()).await
     });
     assert_eq!(report.ledger().lost(), 0);
     Delivered { report, telemetry: Telemetry::of(&requests.into_inner().unwrap()) }

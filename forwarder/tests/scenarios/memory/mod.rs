@@ -7,7 +7,7 @@ mod messages;
 
 use crate::hostile_lines::bombs::line_of_records;
 use crate::not_taken::destination;
-use crate::support::{config, default_options};
+use crate::support::{config, default_options, invocation};
 use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
 use bytes::Bytes;
 use events::{
@@ -15,8 +15,8 @@ use events::{
 };
 use http::HeaderMap;
 use lambda_otlp_forwarder::{
-    Content, Event, Forwarder, InvocationContext, LogBatch, LogEvent, Message, Origin, Queue,
-    QueueError, Queues, RuleSet, keep_freed_memory,
+    Content, Event, Forwarder, LogBatch, LogEvent, Message, Origin, Queue, QueueError, Queues,
+    RuleSet, keep_freed_memory,
 };
 use messages::{
     aggregated, buckets, crash_texts, embedded_metrics, empty_containers,
@@ -405,13 +405,7 @@ async fn process_of_one_event() {
     let mut forwarder = Forwarder::new(Vec::new(), queues, default_options());
     let rules = Arc::new(RuleSet::parse(&rules).unwrap());
     forwarder.set_rules(rules, destinations.collect());
-    let invocation = InvocationContext {
-        observed_unix_nano: 1_790_000_000_000_000_000,
-        deadline: Instant::now() + Duration::from_mins(1),
-        queue_deadline: Instant::now() + Duration::from_secs(70),
-        account: None,
-    };
-    let report = forwarder.forward(event, &invocation).await;
+    let report = forwarder.forward(event, &invocation()).await;
     assert!(report.ledgers.balances(), "{:?}", report.ledgers);
     let ledger = report.ledger();
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
