@@ -293,17 +293,11 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         let requests = std::mem::take(&mut converted.requests);
         let mut pieces = RequestPieces::new(requests, rules.growth(), options.enough_to_deliver);
         while let Some(piece) = catch_panic(|| pieces.next())? {
-            let counted = self.apply_rules(&origin_rules, piece)?;
-            if !batch.routing.take_all() {
-                self.share_out(counted, &batch.routing, &converted.service_name).await?;
-                continue;
-            }
-            let CountedRequests { mut requests, ledger } = counted;
-            let mut routes = batch.routing.routes.iter().peekable();
-            while let Some(route) = routes.next() {
-                let is_last = routes.peek().is_none();
-                let own = if is_last { std::mem::take(&mut requests) } else { requests.clone() };
-                let adapted = adapt(own, route, &converted.service_name)?;
+            let CountedRequests { requests, ledger } = self.apply_rules(&origin_rules, piece)?;
+            let parts = catch_panic(|| batch.routing.share_out(requests, ledger))?;
+            for RoutePart { route, requests, ledger, not_taken } in parts {
+                self.outbox.report.not_taken += not_taken;
+                let adapted = adapt(requests, route, &converted.service_name)?;
                 self.outbox.add(route, &batch.routing, adapted, ledger).await;
             }
         }
@@ -331,24 +325,6 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         ledger.dropped = effects.dropped();
         self.outbox.report.note_effects(effects);
         Ok(CountedRequests { requests, ledger })
-    }
-
-    /// Adds to each route what its destination takes, and counts the items that none of them takes.
-    async fn share_out(
-        &mut self,
-        counted: CountedRequests,
-        routing: &Routing<'_, E>,
-        service_name: &str,
-    ) -> Result<(), Panicked> {
-        let CountedRequests { requests, ledger } = counted;
-        let parts = catch_panic(|| routing.share_out(requests, ledger))?;
-        for (route, part) in routing.routes.iter().zip(parts) {
-            let RoutePart { requests, ledger, not_taken } = part;
-            self.outbox.report.not_taken += not_taken;
-            let adapted = adapt(requests, route, service_name)?;
-            self.outbox.add(route, routing, adapted, ledger).await;
-        }
-        Ok(())
     }
 }
 

@@ -19,42 +19,55 @@ pub(super) struct Routing<'f, E> {
 }
 
 /// The part of requests that goes to one destination.
-pub(super) struct RoutePart {
+pub(super) struct RoutePart<'r, 'f, E> {
+    pub(super) route: &'r DestinationRoute<'f, E>,
     pub(super) requests: Vec<Request>,
     pub(super) ledger: Ledger,
     /// Items that no destination takes. The first one's ledger counts them as dropped.
     pub(super) not_taken: usize,
 }
 
-impl<E> Routing<'_, E> {
-    /// Returns `true` if each destination takes all telemetry.
-    pub(super) fn take_all(&self) -> bool {
-        self.routes.iter().all(|route| route.destination.config.signals.take_all())
-    }
+/// A request with its kind of telemetry; `None` if each destination takes all kinds.
+type OfKind = (Option<Telemetry>, Request);
 
-    /// Gives each destination the telemetry that it takes. `ledger` has the items of the requests, and those that rules dropped
-    /// before.
-    pub(super) fn share_out(&self, requests: Vec<Request>, ledger: Ledger) -> Vec<RoutePart> {
-        let part = |_: &_| RoutePart { requests: Vec::new(), ledger, not_taken: 0 };
-        let mut parts: Vec<RoutePart> = self.routes.iter().map(part).collect();
-        for (telemetry, request) in requests.into_iter().flat_map(Telemetry::divide) {
-            let (kind, items) = (request.kind(), request.items());
-            let mut is_taken = false;
-            for (route, part) in self.routes.iter().zip(&mut parts) {
-                if route.destination.config.signals.take(telemetry) {
-                    is_taken = true;
-                    part.requests.push(request.clone());
+impl<'f, E> Routing<'f, E> {
+    /// Gives each destination in turn the telemetry that it takes. `ledger` has the items of the requests, and those that rules
+    /// dropped before. Only the part that is asked for is copied, and the last one isn't.
+    pub(super) fn share_out(
+        &self,
+        requests: Vec<Request>,
+        ledger: Ledger,
+    ) -> impl Iterator<Item = RoutePart<'_, 'f, E>> {
+        let take_all = self.routes.iter().all(|it| it.destination.config.signals.take_all());
+        let mut rest: Vec<OfKind> = if take_all {
+            requests.into_iter().map(|request| (None, request)).collect()
+        } else {
+            let divided = requests.into_iter().flat_map(Telemetry::divide);
+            divided.map(|(telemetry, part)| (Some(telemetry), part)).collect()
+        };
+        self.routes.iter().enumerate().map(move |(position, route)| {
+            let is_last = position + 1 == self.routes.len();
+            let own = if is_last { std::mem::take(&mut rest) } else { rest.clone() };
+            let mut part = RoutePart { route, requests: Vec::new(), ledger, not_taken: 0 };
+            for (telemetry, request) in own {
+                let (kind, items) = (request.kind(), request.items());
+                if route.takes(telemetry) {
+                    part.requests.push(request);
+                } else if position == 0 && !self.routes.iter().any(|it| it.takes(telemetry)) {
+                    part.ledger.dropped += items;
+                    part.not_taken += items;
                 } else {
                     part.ledger.items.remove(kind, items);
                 }
             }
-            if let Some(first) = parts.first_mut().filter(|_| !is_taken) {
-                first.ledger.items.add(kind, items);
-                first.ledger.dropped += items;
-                first.not_taken += items;
-            }
-        }
-        parts
+            part
+        })
+    }
+}
+
+impl<E> DestinationRoute<'_, E> {
+    fn takes(&self, telemetry: Option<Telemetry>) -> bool {
+        telemetry.is_none_or(|it| self.destination.config.signals.take(it))
     }
 }
 
