@@ -116,6 +116,9 @@ impl Executions {
         if execution.kind == ExecutionKind::DurableFunction {
             let header = self.histories.trace_header(&execution.arn, deadline).await;
             history.set_trace_header(header.map_err(Unread::Refused)?);
+        } else if execution.is_child_of_map() {
+            let parent = self.histories.parent_of_child(&execution.arn, deadline).await;
+            history.set_parent(parent.map_err(Unread::Refused)?);
         }
         if !history.is_complete() {
             return Err(Unread::Incomplete(Box::new(history)));

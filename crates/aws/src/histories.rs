@@ -11,7 +11,8 @@ use crate::signature::PathEncoding;
 use crate::variables::{ENDPOINT, LAMBDA_ENDPOINT, REGION, STEP_FUNCTIONS_ENDPOINT};
 use http::Method;
 use serde::Deserialize;
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use settings::{Proxy, Reader};
 use std::time::SystemTime;
 use tokio::time::Instant;
@@ -123,6 +124,44 @@ impl ExecutionHistories {
         let failed = |cause| HistoryError { action: "states:GetExecutionHistory", cause };
         let response = self.step_functions.send(&request, deadline).await.map_err(failed)?;
         Ok(response.body)
+    }
+
+    /// The execution whose Distributed Map started this one (`DescribeExecution`, `DescribeMapRun`), if there is one.
+    pub async fn parent_of_child(
+        &self,
+        arn: &str,
+        deadline: Instant,
+    ) -> Result<Option<String>, HistoryError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Child {
+            map_run_arn: Option<String>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct MapRun {
+            execution_arn: String,
+        }
+        let body = json!({ "executionArn": arn, "includedData": "METADATA_ONLY" });
+        let child: Child = self.describe("states:DescribeExecution", &body, deadline).await?;
+        let Some(map_run_arn) = child.map_run_arn else { return Ok(None) };
+        let body = json!({ "mapRunArn": map_run_arn });
+        let map_run: MapRun = self.describe("states:DescribeMapRun", &body, deadline).await?;
+        Ok(Some(map_run.execution_arn))
+    }
+
+    /// Asks Step Functions. The action is the operation's name after `states:`.
+    async fn describe<A: DeserializeOwned>(
+        &self,
+        action: &'static str,
+        body: &Value,
+        deadline: Instant,
+    ) -> Result<A, HistoryError> {
+        let operation = action.strip_prefix("states:").unwrap_or(action);
+        let request = ApiRequest::new_json("1.0", format!("AWSStepFunctions.{operation}"), body);
+        let failed = |cause| HistoryError { action, cause };
+        let response = self.step_functions.send(&request, deadline).await.map_err(failed)?;
+        serde_json::from_slice(&response.body).map_err(|_| failed(ApiError::Unreadable))
     }
 
     /// Reads a page of the history of a durable function's execution (`GetDurableExecutionHistory`), as AWS's JSON.

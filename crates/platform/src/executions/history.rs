@@ -2,7 +2,7 @@
 
 use super::event::{self, HistoryEvent, Place, TextBudget};
 use super::operation::Outcome;
-use super::status::{EndedExecution, ExecutionKind};
+use super::status::{EndedExecution, ExecutionKind, is_machine_execution};
 use super::trace::{TraceWriter, Whole};
 use super::{durable, machine};
 use crate::attributes::{integer, string};
@@ -70,6 +70,12 @@ impl History {
     pub fn set_trace_header(&mut self, header: Option<String>) {
         const MAX_BYTES: usize = 1024;
         self.execution.trace_header = header.filter(|header| header.len() <= MAX_BYTES);
+    }
+
+    /// Sets the execution that started this one, if it is known and one of a state machine.
+    pub fn set_parent(&mut self, arn: Option<String>) {
+        let arn = arn.filter(|arn| is_machine_execution(arn));
+        self.execution.started_by = arn.or(self.execution.started_by.take());
     }
 
     pub fn is_empty(&self) -> bool {

@@ -107,7 +107,7 @@ impl EndedExecution {
             .filter(|input| input.contains(STARTED_BY))
             .and_then(|input| serde_json::from_str::<Value>(input).ok())
             .and_then(|input| text(&input, STARTED_BY))
-            .filter(|arn| name(ExecutionKind::StateMachine, arn).is_some());
+            .filter(|arn| is_machine_execution(arn));
         let short = |key: &str, most: usize| {
             let text = text(detail, key)?;
             Some(if text.len() > most { wire::shortened_text(&text, most) } else { text })
@@ -123,6 +123,12 @@ impl EndedExecution {
             trace_header: None,
             arn,
         })
+    }
+
+    /// Returns `true` for an execution that the Distributed Map of another one started: `MACHINE/LABEL:NAME`.
+    pub fn is_child_of_map(&self) -> bool {
+        let machine = self.arn_parts().and_then(|arn| arn.resource.split(':').nth(1));
+        self.kind == ExecutionKind::StateMachine && machine.is_some_and(|name| name.contains('/'))
     }
 
     /// Size of its texts.
@@ -156,6 +162,10 @@ impl EndedExecution {
             ExecutionKind::DurableFunction => format!("/aws/lambda/{}", self.name()),
         }
     }
+}
+
+pub(super) fn is_machine_execution(arn: &str) -> bool {
+    name(ExecutionKind::StateMachine, arn).is_some()
 }
 
 /// The name of the state machine or function in an ARN of an execution.

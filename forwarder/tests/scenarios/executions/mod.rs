@@ -287,6 +287,35 @@ async fn a_durable_execution_is_one_trace() {
 }
 
 #[tokio::test]
+async fn a_child_of_a_distributed_map_links_to_the_execution_that_started_it() {
+    for (map_run, links) in
+        [(json!("arn:aws:states:x:y:mapRun:orders/Items:5f"), 1), (Value::Null, 0)]
+    {
+        let stand_in = StandIn::start(move |_, call| match call.operation.as_str() {
+            "AWSStepFunctions.DescribeExecution" => {
+                assert_eq!(call.text("includedData"), Some("METADATA_ONLY"));
+                Answer::Is(200, json!({ "mapRunArn": map_run }).to_string())
+            }
+            "AWSStepFunctions.DescribeMapRun" => {
+                Answer::Is(200, json!({ "executionArn": MACHINE }).to_string())
+            }
+            _ => page(&machine_history(), None),
+        })
+        .await;
+        let mut event = machine_event();
+        event["detail"]["executionArn"] = json!(MACHINE.replace("orders:", "orders/Items:"));
+        let event = message(QUEUE, &event.to_string(), 1);
+        let url = stand_in.url();
+        let done = forward(Some(&url), event, Kept::default(), Duration::from_secs(20)).await;
+        let root = done.telemetry.spans().next().unwrap();
+        assert_eq!((root.name.as_str(), root.links.len()), ("orders execution", links));
+        // The span of the execution that the machine's own events give.
+        let linked = root.links.iter().all(|link| to_hex(&link.span_id).starts_with("04bc61"));
+        assert!(linked);
+    }
+}
+
+#[tokio::test]
 async fn throttling_for_a_moment_costs_nothing() {
     for throttling in
         [refusal(400, "ThrottlingException"), refusal(429, "TooManyRequestsException")]
