@@ -264,19 +264,13 @@ class Candidate:
         self.environ = environ
 
 
-# The layers by runtime: the name of the folder, the wrapper that AWS_LAMBDA_EXEC_WRAPPER names, and variables. Each candidate has the
-# defaults of its layer, besides the address of the receiver.
-PYTHON_LAYERS = {
+# The layers: the name of the folder, the wrapper that AWS_LAMBDA_EXEC_WRAPPER names, and variables. Each has its own defaults,
+# besides the address of the receiver.
+LAYERS = {
     "lambda-otlp": ("lambda-otlp", "lambda-otlp-handler", {}),
-    "OpenTelemetry's layer": ("otel-python", "otel-handler", {}),
-    "AWS's layer": ("adot-python", "otel-instrument", {}),
-    "AWS's layer, fast start": ("adot-python", "otel-instrument", {"OTEL_AWS_LAMBDA_FAST_START": "true"}),
-}
-NODE_LAYERS = {
-    "lambda-otlp": ("lambda-otlp", "lambda-otlp-handler", {}),
-    "OpenTelemetry's layer": ("otel-node", "otel-handler", {}),
-    "AWS's layer": ("adot-node", "otel-instrument", {}),
-    "AWS's layer, fast start": ("adot-node", "otel-instrument", {"OTEL_AWS_LAMBDA_FAST_START": "true"}),
+    "OpenTelemetry's layer": ("otel-LANGUAGE", "otel-handler", {}),
+    "AWS's layer": ("adot-LANGUAGE", "otel-instrument", {}),
+    "AWS's layer, fast start": ("adot-LANGUAGE", "otel-instrument", {"OTEL_AWS_LAMBDA_FAST_START": "true"}),
 }
 
 
@@ -296,18 +290,17 @@ def candidates(options):
     node_runtime = [options.node, str(HERE.parents[1] / "interop/unchanged/node/runtime.mjs")]
     found = {}
 
-    def add(function, task, runtime, environ, layers):
+    def add(function, language, task, runtime, environ):
         environ = {"_HANDLER": f"{function}.handler", **environ}
         found[function] = [Candidate("bare", None, task, runtime, environ)]
-        for name, (layer, wrapper, own) in layers.items():
-            if (folder / layer).is_dir():
-                command = [f"/opt/{wrapper}", *runtime]
-                found[function].append(Candidate(name, folder / layer, task, command, {**environ, **own}))
+        for name, (layer, wrapper, own) in LAYERS.items():
+            if (layer := folder / layer.replace("LANGUAGE", language)).is_dir():
+                found[function].append(Candidate(name, layer, task, [f"/opt/{wrapper}", *runtime], {**environ, **own}))
 
     for function in ("plain", "with_boto3", "calls"):
-        add(function, "python", python_runtime, python_environ, PYTHON_LAYERS)
+        add(function, "python", "python", python_runtime, python_environ)
     for function, task in (("plain_node", "node"), ("with_aws", "node"), ("calls_node", "node"), ("module", "module")):
-        add(function, task, node_runtime, node_environ, NODE_LAYERS)
+        add(function, "node", task, node_runtime, node_environ)
     return found
 
 
