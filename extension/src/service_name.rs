@@ -10,8 +10,7 @@ use wire::protobuf::{Writer, fields, messages};
 use wire::resource::{SERVICE_NAME, is_unknown_service};
 use wire::view::{Container, key_and_value};
 
-/// Returns the request with a service name in each resource. It is copied only if one is missing. Resources without items are
-/// removed, because two bytes of an empty container must not become a whole resource.
+/// Returns the request with a service name in each resource. It is copied only if one is missing.
 pub(crate) fn named(request: Request, service: &str) -> Request {
     let kind = request.kind();
     let named = request.edit(&mut Named { service });
@@ -28,12 +27,9 @@ impl Editor for Named<'_> {
         if container.attributes().filter(is_service_name).last().is_some_and(is_known) {
             return Head::Keep;
         }
-        if !container.has_items() {
-            return Head::Drop;
-        }
         let mut named = Vec::with_capacity(256);
         let mut out = Writer::new(&mut named);
-        for field in fields(&container.resource()) {
+        for field in fields(container.resource()) {
             let attribute = field.as_len().filter(|_| field.number == resource::ATTRIBUTES);
             if !attribute.is_some_and(|attribute| is_service_name(&attribute)) {
                 out.raw(field.raw);
@@ -51,7 +47,7 @@ fn is_service_name(attribute: &&[u8]) -> bool {
 
 fn is_known(attribute: &[u8]) -> bool {
     let (_, value) = key_and_value(attribute);
-    let Some(name) = messages(value, any_value::STRING).last() else {
+    let Some(name) = messages(value, any_value::STRING).next() else {
         // Keep values of other types.
         return !value.is_empty();
     };

@@ -3,7 +3,7 @@
 
 use crate::ids::id_of_number;
 use crate::protobuf::{Writer, push_varint};
-use crate::request::Request;
+use crate::request::{Limits, Request};
 use crate::schema::{self, Field, Kind, Message, Presence};
 use crate::signal::SignalKind;
 
@@ -35,17 +35,22 @@ const WORDS: [&str; 24] = [
     "2026/11/22/[$LATEST]0123456789abcdef0123456789abcdef",
     "eu-west-1a eu-west-10",
 ];
+/// The number of a field that OTLP doesn't have.
+const UNKNOWN_FIELD: u32 = 200;
+
 const BETWEEN: [&str; 5] = ["", " ", "/", "-", "\n"];
 
 pub(crate) struct Random {
     state: u64,
     /// `true` if doubles are eighths: opentelemetry-proto's reader of JSON does not round other numbers exactly.
     pub(crate) eighths: bool,
+    /// `true` if messages may say things twice, with a field of a later version between.
+    pub(crate) repeats: bool,
 }
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { state: seed, eighths: false }
+        Self { state: seed, eighths: false, repeats: false }
     }
 
     fn next(&mut self) -> u64 {
@@ -175,6 +180,15 @@ impl Random {
     }
 
     fn message(&mut self, message: &'static Message, depth_left: usize) -> Vec<u8> {
+        let mut bytes = self.plain_message(message, depth_left);
+        while self.repeats && self.below(4) == 0 {
+            Writer::new(&mut bytes).always_string(UNKNOWN_FIELD, "later");
+            bytes.extend(self.plain_message(message, depth_left));
+        }
+        bytes
+    }
+
+    fn plain_message(&mut self, message: &'static Message, depth_left: usize) -> Vec<u8> {
         let mut out = Vec::new();
         let choices = message.fields.iter().filter(|field| field.presence == Presence::Oneof);
         let chosen = self.below(choices.count().max(1));
@@ -199,8 +213,13 @@ impl Random {
         out
     }
 
-    pub(crate) fn request(&mut self) -> Request {
+    pub(crate) fn written_request(&mut self) -> (SignalKind, Vec<u8>) {
         let kind = self.one_of(&SignalKind::ALL);
-        Request::trusted(kind, self.message(schema::request(kind), 9))
+        (kind, self.message(schema::request(kind), 9))
+    }
+
+    pub(crate) fn request(&mut self) -> Request {
+        let (kind, bytes) = self.written_request();
+        Request::check(kind, bytes, &Limits::default()).unwrap()
     }
 }

@@ -9,9 +9,9 @@
 //!
 //! [`Request::without_foreign_names`]: crate::Request::without_foreign_names
 
-use crate::field::{any_value, key_value, log_record, span};
+use crate::field::{any_value, log_record, span};
 use crate::ids::xray_trace_id;
-use crate::protobuf::{Value, fields, messages};
+use crate::protobuf::{Value, fields};
 use crate::request::{LIBRARY_SCOPE, TRUNCATED, may_be_reserved};
 use crate::resource::{EXCEPTION_FINGERPRINT, FAAS_INVOCATION_ID, PARTIAL};
 use crate::sampling::{ALL, MAX_STATED_COUNT, OtelMember, count_of, sampling_hash};
@@ -59,13 +59,11 @@ pub fn is_reserved_within(outer: &[u8], inner: &[u8]) -> bool {
     may_hold_reserved(outer) && is_reserved(&[outer, b".", inner].concat())
 }
 
-/// Returns `true` if an encoded attribute of content is reserved. Readers merge a map that is encoded in several values.
-pub(crate) fn is_reserved_attribute(attribute: &[u8]) -> bool {
-    let (key, _) = key_and_value(attribute);
-    let entries = || messages(attribute, key_value::VALUE).flat_map(map_entries);
+/// Returns `true` if an attribute of content is reserved.
+pub(crate) fn is_reserved_attribute(key: &[u8], value: &[u8]) -> bool {
     is_reserved(key)
         || may_hold_reserved(key)
-            && entries().any(|entry| is_reserved_within(key, key_and_value(entry).0))
+            && map_entries(value).any(|entry| is_reserved_within(key, key_and_value(entry).0))
 }
 
 /// The place of a name in a request.
@@ -202,8 +200,8 @@ pub(crate) fn may_state(key: &[u8], value: &[u8], surroundings: &Surroundings<'_
 }
 
 fn is_true(value: &[u8]) -> bool {
-    let mut values = fields(value).filter(|field| field.number == any_value::BOOL);
-    values.next().is_some_and(|field| matches!(field.value, Value::Varint(1)))
+    let value = fields(value).find(|field| field.number == any_value::BOOL);
+    value.is_some_and(|field| matches!(field.value, Value::Varint(1)))
 }
 
 fn is_number(value: &[u8]) -> bool {
@@ -222,8 +220,8 @@ fn is_original_time(of: &Surroundings<'_>, value: &[u8]) -> bool {
 /// with that share would have kept the record.
 fn is_adjusted_count(of: &Surroundings<'_>, value: &[u8]) -> bool {
     let Place::Item(item) = of.place else { return false };
-    let mut numbers = fields(value).filter(|field| field.number == any_value::DOUBLE);
-    let Some(Value::Fixed64(bits)) = numbers.next().map(|field| field.value) else { return false };
+    let number = fields(value).find(|field| field.number == any_value::DOUBLE);
+    let Some(Value::Fixed64(bits)) = number.map(|field| field.value) else { return false };
     let count = f64::from_bits(bits);
     (1.0..=MAX_STATED_COUNT).contains(&count)
         && match item.kind {
@@ -236,19 +234,20 @@ fn is_adjusted_count(of: &Surroundings<'_>, value: &[u8]) -> bool {
 fn span_states_count(bytes: &[u8], count: f64) -> bool {
     /// Shares are rounded to 32 bits before they are written as a threshold.
     const TOLERANCE: f64 = 1e-4;
-    let last = |number| messages(bytes, number).last().unwrap_or_default();
-    let Ok(trace_state) = str::from_utf8(last(span::TRACE_STATE)) else { return false };
+    let Ok(trace_state) = str::from_utf8(view::message(bytes, span::TRACE_STATE)) else {
+        return false;
+    };
     let member = OtelMember::read(trace_state);
-    let kept = member.kept_values(last(span::TRACE_ID));
+    let kept = member.kept_values(view::message(bytes, span::TRACE_ID));
     member.randomness.is_some() && kept < ALL && (count_of(kept) / count - 1.0).abs() < TOLERANCE
 }
 
 fn record_agrees_with_count(record: Item<'_>, count: f64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "shares are compared with 32 bits")]
     let is_kept = |id: &[u8]| (sampling_hash(id) >> 32) as f64 * count < 2_f64.powi(32);
-    let trace_id = messages(record.bytes, log_record::TRACE_ID).last().filter(|id| id.len() == 16);
-    if let Some(id) = trace_id {
-        return is_kept(id);
+    let trace_id = view::message(record.bytes, log_record::TRACE_ID);
+    if trace_id.len() == 16 {
+        return is_kept(trace_id);
     }
     record.attributes().any(|attribute| {
         let (key, value) = key_and_value(attribute);

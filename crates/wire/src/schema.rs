@@ -109,7 +109,6 @@ pub(crate) fn kind_of_item(message: &Message) -> Option<ItemKind> {
 }
 
 /// Returns `true` for `AnyValue`.
-#[cfg(feature = "decode")]
 pub(crate) fn is_any_value(message: &Message) -> bool {
     std::ptr::eq(message, &raw const ANY_VALUE)
 }

@@ -9,7 +9,6 @@ use crate::field::{
 use crate::protobuf::{Value, fields, messages, plain_attribute};
 use crate::request::Request;
 use crate::signal::SignalKind;
-use std::borrow::Cow;
 
 /// `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`.
 #[derive(Clone, Copy, Debug)]
@@ -61,14 +60,13 @@ impl Request {
 }
 
 impl<'r> Container<'r> {
-    /// The encoded resource. Protobuf merges repeated fields.
-    pub fn resource(self) -> Cow<'r, [u8]> {
-        merged(self.bytes, container::RESOURCE)
+    /// The encoded resource.
+    pub fn resource(self) -> &'r [u8] {
+        message(self.bytes, container::RESOURCE)
     }
 
     pub fn attributes(self) -> impl Iterator<Item = &'r [u8]> {
-        let resources = messages(self.bytes, container::RESOURCE);
-        resources.flat_map(|resource| messages(resource, resource::ATTRIBUTES))
+        messages(self.resource(), resource::ATTRIBUTES)
     }
 
     pub fn scopes(self) -> impl Iterator<Item = ScopeContainer<'r>> {
@@ -84,23 +82,17 @@ impl<'r> Container<'r> {
     pub fn count(self) -> usize {
         count(self.bytes, self.kind.path_to_items().get(1..).unwrap_or_default())
     }
-
-    pub fn has_items(self) -> bool {
-        self.scopes().flat_map(ScopeContainer::items).next().is_some()
-    }
 }
 
 impl<'r> ScopeContainer<'r> {
-    /// The encoded scope. Protobuf merges repeated fields.
-    pub fn scope(self) -> Cow<'r, [u8]> {
-        merged(self.bytes, scope_container::SCOPE)
+    /// The encoded scope.
+    pub fn scope(self) -> &'r [u8] {
+        message(self.bytes, scope_container::SCOPE)
     }
 
-    /// The scope's name, or an empty text. Of several encoded scopes, which protobuf merges, only the first counts: usually, it is
-    /// the first field.
+    /// The scope's name, or an empty text.
     pub fn name(self) -> &'r [u8] {
-        let scope = messages(self.bytes, scope_container::SCOPE).next().unwrap_or_default();
-        messages(scope, scope::NAME).last().unwrap_or_default()
+        message(self.scope(), scope::NAME)
     }
 
     pub fn messages(self) -> impl Iterator<Item = &'r [u8]> {
@@ -126,6 +118,11 @@ impl<'r> ScopeContainer<'r> {
     }
 }
 
+/// Counts the items of an encoded request as it was written, which may repeat what has one value.
+pub fn count_written_items(kind: SignalKind, request: &[u8]) -> usize {
+    count(request, kind.path_to_items())
+}
+
 /// Counts the items below a message.
 pub(crate) fn count(message: &[u8], path: &[&[u32]]) -> usize {
     let Some((level, deeper)) = path.split_first() else { return 1 };
@@ -146,7 +143,7 @@ pub fn data_points(metric: &[u8]) -> impl Iterator<Item = Item<'_>> {
 }
 
 pub fn metric_name(metric: &[u8]) -> &[u8] {
-    messages(metric, metric::NAME).last().unwrap_or_default()
+    message(metric, metric::NAME)
 }
 
 /// Number of bytes of all fields of an encoded metric but its data points.
@@ -216,18 +213,20 @@ impl<'r> Item<'r> {
     }
 }
 
-/// A `fixed64` field; 0 if it is absent. The last occurrence counts, as always in protobuf.
+/// A `fixed64` field; 0 if it is absent.
 pub fn fixed64(message: &[u8], number: u32) -> u64 {
-    let own = fields(message).filter(|field| field.number == number);
-    let values = own.filter_map(|field| match field.value {
-        Value::Fixed64(value) => Some(value),
-        _ => None,
-    });
-    values.last().unwrap_or_default()
+    match fields(message).find(|field| field.number == number).map(|field| field.value) {
+        Some(Value::Fixed64(value)) => value,
+        _ => 0,
+    }
 }
 
-/// Key and encoded value of an attribute. If a value is encoded in several pieces, which readers combine, the last one counts; but
-/// one piece with a map makes it a map.
+/// A field with a message, a text or bytes; empty if it is absent.
+pub fn message(message: &[u8], number: u32) -> &[u8] {
+    messages(message, number).next().unwrap_or_default()
+}
+
+/// Key and encoded value of an attribute.
 #[inline]
 pub fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
     match plain_attribute(attribute) {
@@ -243,7 +242,7 @@ fn any_key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
     for field in fields(attribute) {
         match (field.number, field.as_len()) {
             (key_value::KEY, Some(bytes)) => key = bytes,
-            (key_value::VALUE, Some(bytes)) if !holds_map(value) => value = bytes,
+            (key_value::VALUE, Some(bytes)) => value = bytes,
             _ => {}
         }
     }
@@ -257,35 +256,24 @@ pub fn text_attribute<'a>(attribute: &'a [u8], key: &str) -> Option<&'a str> {
 }
 
 pub fn text(value: &[u8]) -> Option<&str> {
-    std::str::from_utf8(messages(value, any_value::STRING).last()?).ok()
+    std::str::from_utf8(messages(value, any_value::STRING).next()?).ok()
 }
 
 /// Returns `false` if an encoded value is text, a number or a Boolean, as most are.
 #[inline]
 pub fn may_nest(value: &[u8]) -> bool {
-    // The first byte has the number and the type of the first field; encoders write only one.
+    // The first byte has the number and the type of the value's field.
     !matches!(value, [] | [0x0a | 0x10 | 0x18 | 0x21, ..])
 }
 
 #[inline]
 pub fn holds_map(value: &[u8]) -> bool {
-    // Most values are text, which one comparison detects.
-    let is_text =
-        matches!(value, [0x0a, len @ ..0x80, text @ ..] if text.len() == usize::from(*len));
-    !is_text && messages(value, any_value::KVLIST).next().is_some()
+    matches!(value, [0x32, ..])
 }
 
 /// The encoded entries of a value that is a map; none for other values.
 pub fn map_entries(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let maps = messages(value, any_value::KVLIST);
-    maps.flat_map(|map| messages(map, any_value::VALUES))
-}
-
-fn merged(message: &[u8], number: u32) -> Cow<'_, [u8]> {
-    let mut pieces = messages(message, number);
-    let first = pieces.next().unwrap_or_default();
-    let others: Vec<&[u8]> = pieces.collect();
-    if others.is_empty() { first.into() } else { [&[first], &*others].concat().concat().into() }
+    messages(message(value, any_value::KVLIST), any_value::VALUES)
 }
 
 fn head_bytes(message: &[u8], children: &[u32]) -> usize {

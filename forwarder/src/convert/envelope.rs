@@ -7,13 +7,12 @@ use backend::{stored_byte, stored_key};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use platform::Identity;
 use prost::Message as _;
-use std::borrow::Cow;
 use wire::arn::Arn;
 use wire::edit::{Editor, Head};
 use wire::field::{key_value, resource};
-use wire::protobuf::{Writer, fields, messages, plain_attribute};
+use wire::protobuf::{Writer, fields, messages};
 use wire::resource::SERVICE_NAME;
-use wire::view::{Container, holds_map};
+use wire::view::{Container, holds_map, key_and_value};
 
 /// An attribute with ARNs.
 struct ArnAttribute {
@@ -125,7 +124,7 @@ impl EnvelopeResource {
                     let (key, value) = key_and_value(attribute.unwrap_or_default());
                     writer.message(resource::ATTRIBUTES, |writer| {
                         writer.always_bytes(key_value::KEY, &[b"attr_", key].concat());
-                        writer.always_bytes(key_value::VALUE, &value);
+                        writer.always_bytes(key_value::VALUE, value);
                     });
                 }
             }
@@ -135,8 +134,7 @@ impl EnvelopeResource {
 
     /// Compares an attribute with the envelope.
     fn change(&self, attribute: &[u8]) -> AttributeChange<'_> {
-        let (key, stated) = key_and_value(attribute);
-        let value = stated.as_ref();
+        let (key, value) = key_and_value(attribute);
         // All known keys begin with these letters.
         if !matches!(key.first(), Some(b'a' | b'A' | b'c' | b'C' | b'f' | b'F')) {
             return AttributeChange::Keep;
@@ -186,7 +184,7 @@ struct KnownAttribute<'e> {
 
 impl<'e> KnownAttribute<'e> {
     fn of(encoded: &'e [u8]) -> Self {
-        let (key, value) = wire::view::key_and_value(encoded);
+        let (key, value) = key_and_value(encoded);
         Self { key, value, encoded }
     }
 }
@@ -197,9 +195,9 @@ impl Editor for EnvelopeResource {
     fn resource(&mut self, container: Container<'_>) -> Head {
         let resource = container.resource();
         if *resource != *self.last {
-            self.last_replacement = self.replacement(&resource);
+            self.last_replacement = self.replacement(resource);
             self.last.clear();
-            self.last.extend_from_slice(&resource);
+            self.last.extend_from_slice(resource);
         }
         self.last_replacement.clone().map_or(Head::Keep, Head::Replace)
     }
@@ -213,19 +211,4 @@ enum AttributeChange<'e> {
     /// The envelope has no such value, and this one is wrong.
     Remove,
     Rename,
-}
-
-/// The key and the value. Protobuf merges a value that was written in several pieces.
-fn key_and_value(attribute: &[u8]) -> (&[u8], Cow<'_, [u8]>) {
-    if let Some((key, value)) = plain_attribute(attribute) {
-        return (key, value.into());
-    }
-    let key = messages(attribute, key_value::KEY).last().unwrap_or_default();
-    let mut pieces = messages(attribute, key_value::VALUE);
-    let first = pieces.next().unwrap_or_default();
-    let rest: Vec<&[u8]> = pieces.collect();
-    if rest.is_empty() {
-        return (key, first.into());
-    }
-    (key, [&[first], rest.as_slice()].concat().concat().into())
 }

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use wire::timestamp::{self, rfc3339_nanos};
+use wire::view::count_written_items;
 use wire::{Limits, Request, SignalKind};
 
 /// Major and minor version. Minor versions only add fields.
@@ -203,13 +204,18 @@ pub(super) fn decode(body: &str) -> Result<QueuedTelemetry, NotQueueMessage> {
     let oldest_unix_nano = time_if_set("oldest", &text.oldest)?;
     let newest_unix_nano = time_if_set("newest", &text.newest)?;
     let first_seen_unix_nano = read_time("first_seen", &text.first_seen)?;
-    let content = read_content(&text)?;
-    check_items(&content, text.items, text.partial)?;
+    let ReadContent { content, written_items } = read_content(&text)?;
+    check_items(&text, written_items)?;
+    let items = match &content {
+        // An earlier version counted data points that other readers don't see, because another kind of data replaces them.
+        Content::Request(request) => text.items.min(request.items()),
+        Content::Events(_) | Content::Execution(_) | Content::Raw(_) => text.items,
+    };
     Ok(QueuedTelemetry {
         destination: text.destination.into_owned(),
         stream: text.stream.map(Cow::into_owned),
         content,
-        items: text.items,
+        items,
         oldest_unix_nano,
         newest_unix_nano,
         first_seen_unix_nano,
@@ -242,7 +248,19 @@ fn version(body: &str) -> Result<String, NotQueueMessage> {
     Ok(excerpt(&head.v))
 }
 
-fn read_content(text: &MessageText<'_>) -> Result<Content, NotQueueMessage> {
+struct ReadContent {
+    content: Content,
+    /// Number of items of a request, as it was written.
+    written_items: Option<usize>,
+}
+
+impl ReadContent {
+    fn uncounted(content: Content) -> Self {
+        Self { content, written_items: None }
+    }
+}
+
+fn read_content(text: &MessageText<'_>) -> Result<ReadContent, NotQueueMessage> {
     let name = excerpt(&text.content);
     let limits = Limits::default();
     let gzip = STANDARD
@@ -261,23 +279,24 @@ fn read_content(text: &MessageText<'_>) -> Result<Content, NotQueueMessage> {
                     )
                 },
             )?;
-            Request::check(kind, bytes, &limits)
-                .map(Content::Request)
-                .map_err(|error| NotQueueMessage::unreadable(&name, &error))
+            let written_items = Some(count_written_items(kind, &bytes));
+            let request = Request::check(kind, bytes, &limits)
+                .map_err(|error| NotQueueMessage::unreadable(&name, &error))?;
+            Ok(ReadContent { content: Content::Request(request), written_items })
         }
-        "events" => log_batch(&name, bytes).map(Content::Events),
+        "events" => log_batch(&name, bytes).map(Content::Events).map(ReadContent::uncounted),
         "execution" => serde_json::from_slice(&bytes)
-            .map(Content::Execution)
+            .map(|execution| ReadContent::uncounted(Content::Execution(execution)))
             .map_err(|error| NotQueueMessage::unreadable(&name, &without_content(&error))),
-        "raw" => Ok(Content::Raw(bytes)),
+        "raw" => Ok(ReadContent::uncounted(Content::Raw(bytes))),
         other => Err(NotQueueMessage::invalid_field("content", &format!("{other} is not known"))),
     }
 }
 
 /// A message that claims other items than it contains would unbalance the accounting.
-fn check_items(content: &Content, items: usize, partial: bool) -> Result<(), NotQueueMessage> {
-    let Content::Request(request) = content else { return Ok(()) };
-    let actual = request.items();
+fn check_items(text: &MessageText<'_>, written: Option<usize>) -> Result<(), NotQueueMessage> {
+    let Some(actual) = written else { return Ok(()) };
+    let MessageText { items, partial, .. } = *text;
     if items == actual || (partial && items <= actual) {
         return Ok(());
     }
@@ -389,6 +408,14 @@ mod tests {
     use super::*;
     use crate::source::LogEvent;
     use serde_json::{Value, json};
+    use wire::protobuf::Writer;
+
+    /// A request with one scope.
+    fn in_scope(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).message(1, |container| container.message(2, write));
+        bytes
+    }
 
     /// The example of `docs/guarantees.md`.
     fn example() -> Value {
@@ -545,6 +572,26 @@ mod tests {
         let bomb = gzip(9, &vec![0; 17 * 1024 * 1024]);
         check("body", bomb, "queued request cannot be read: gzip stream inflates to more than");
         check("body", gzip(1, b"no protobuf"), "queued request cannot be read: ");
+    }
+
+    /// Such a message comes from an earlier version, which counted the points of both.
+    #[test]
+    fn a_message_with_two_kinds_of_data_in_a_metric_is_read() {
+        let bytes = in_scope(|scope| {
+            scope.message(2, |metric| {
+                metric.string(1, "m");
+                metric.message(5, |gauge| (0..2).for_each(|_| gauge.message(1, |_| {})));
+                metric.message(7, |sum| sum.message(1, |_| {}));
+            });
+        });
+        let mut message = example();
+        message["signal"] = json!("metrics");
+        message["items"] = json!(3);
+        message["body"] = json!(STANDARD.encode(wire::gzip::compress(1, &bytes)));
+        let queued = decode(&message.to_string()).unwrap();
+        assert_eq!(queued.items, 1, "protobuf readers see the sum alone");
+        let Content::Request(request) = queued.content else { panic!() };
+        assert_eq!(request.items(), 1);
     }
 
     #[test]

@@ -216,7 +216,7 @@ struct RulePass<'r> {
 
 impl Editor for RulePass<'_> {
     fn resource(&mut self, container: Container<'_>) -> Head {
-        let Ok(mut resource) = Resource::decode(&*container.resource()) else {
+        let Ok(mut resource) = Resource::decode(container.resource()) else {
             self.unreadable += container.count();
             return Head::Keep;
         };
@@ -246,7 +246,7 @@ impl Editor for RulePass<'_> {
     }
 
     fn scope(&mut self, container: ScopeContainer<'_>) -> Head {
-        let Ok(mut scope) = InstrumentationScope::decode(&*container.scope()) else {
+        let Ok(mut scope) = InstrumentationScope::decode(container.scope()) else {
             self.unreadable += container.count();
             return Head::Keep;
         };
@@ -294,13 +294,9 @@ enum RuledItem<'i, I> {
 }
 
 impl<'i, I: Item> RuledItem<'i, I> {
-    /// Returns `None` if the item is undecodable.
-    fn of(item: view::Item<'i>, needs_view: bool) -> Option<Self> {
-        let view = if needs_view { EncodedItem::of(item) } else { Some(EncodedItem::default()) };
-        match view {
-            Some(view) => Some(Self::Encoded { item, view }),
-            None => I::decode(item.bytes).ok().map(Self::Decoded),
-        }
+    fn received(item: view::Item<'i>, needs_view: bool) -> Self {
+        let view = if needs_view { EncodedItem::read(item) } else { EncodedItem::default() };
+        Self::Encoded { item, view }
     }
 
     /// The decoded item; `None` if it is undecodable.
@@ -378,8 +374,8 @@ impl<I: Item> ReadableItem<'_, '_, I> {
 
 impl RulePass<'_> {
     fn apply_to_encoded<I: Item>(&mut self, encoded: view::Item<'_>) -> Edit {
-        let item = RuledItem::<I>::of(encoded, self.needs_view);
-        let edit = item.and_then(|item| self.apply_to_item(item, encoded.metric_name()));
+        let item = RuledItem::<I>::received(encoded, self.needs_view);
+        let edit = self.apply_to_item(item, encoded.metric_name());
         edit.unwrap_or_else(|| {
             self.unreadable += 1;
             Edit::Keep

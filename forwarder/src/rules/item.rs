@@ -11,8 +11,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use std::borrow::Cow;
-use wire::field::{any_value, key_value, log_record, span, status};
-use wire::protobuf::{Value as Field, fields, messages, plain_attribute};
+use wire::field::{any_value, log_record, span, status};
+use wire::protobuf::{Value as Field, fields};
 use wire::view::{self, ItemKind, key_and_value};
 
 /// What conditions ask about an item.
@@ -112,7 +112,6 @@ pub(super) struct EncodedItem<'i> {
     attributes: Vec<EncodedAttribute<'i>>,
     trace_id: &'i [u8],
     span: Option<SpanView<'i>>,
-    has_status: bool,
     body: Option<&'i [u8]>,
     severity: i32,
 }
@@ -130,8 +129,7 @@ impl<'i> EncodedItem<'i> {
         Some(attribute.bytes)
     }
 
-    /// Returns `None` for an item that only a decoder should read: a part is in several pieces, or the name is no text.
-    pub(super) fn of(item: view::Item<'i>) -> Option<Self> {
+    pub(super) fn read(item: view::Item<'i>) -> Self {
         let kind = item.kind;
         let mut read = Self::default();
         let mut span =
@@ -143,7 +141,7 @@ impl<'i> EncodedItem<'i> {
                     read.attributes.push(EncodedAttribute { key, bytes });
                 }
                 (ItemKind::Span, span::NAME, Field::Len(name)) => {
-                    span.name = std::str::from_utf8(name).ok()?;
+                    span.name = std::str::from_utf8(name).unwrap_or_default();
                 }
                 (ItemKind::Span, span::KIND, Field::Varint(kind)) => span.kind = enumerator(kind),
                 (ItemKind::Span, span::TRACE_ID, Field::Len(id))
@@ -152,26 +150,18 @@ impl<'i> EncodedItem<'i> {
                     span.start_unix_nano = time;
                 }
                 (ItemKind::Span, span::END_TIME, Field::Fixed64(time)) => span.end_unix_nano = time,
-                (ItemKind::Span, span::STATUS, Field::Len(status)) if !read.has_status => {
-                    read.has_status = true;
+                (ItemKind::Span, span::STATUS, Field::Len(status)) => {
                     span.status = status_code(status);
                 }
                 (ItemKind::LogRecord, log_record::SEVERITY_NUMBER, Field::Varint(number)) => {
                     read.severity = enumerator(number);
                 }
-                (ItemKind::LogRecord, log_record::BODY, Field::Len(body))
-                    if read.body.is_none() =>
-                {
-                    read.body = Some(body);
-                }
-                (ItemKind::Span, span::STATUS, _) | (ItemKind::LogRecord, log_record::BODY, _) => {
-                    return None;
-                }
+                (ItemKind::LogRecord, log_record::BODY, Field::Len(body)) => read.body = Some(body),
                 _ => {}
             }
         }
         read.span = (kind == ItemKind::Span).then_some(span);
-        Some(read)
+        read
     }
 }
 
@@ -212,16 +202,10 @@ impl Leaf<'_> {
     }
 }
 
-/// The value of an encoded attribute; `None` for a value with inner values, and for unusual encodings, which a decoder should read.
+/// The value of an encoded attribute; `None` for a value with inner values.
 fn leaf(attribute: &[u8]) -> Option<Leaf<'_>> {
-    let plain = plain_attribute(attribute).map(|(_, value)| value);
-    let only = || {
-        let mut values = messages(attribute, key_value::VALUE);
-        values.next().filter(|_| values.next().is_none())
-    };
-    let value = plain.or_else(only)?;
-    let mut fields = fields(value);
-    let field = fields.next().filter(|field| field.raw.len() == value.len())?;
+    let (_, value) = key_and_value(attribute);
+    let field = fields(value).next()?;
     match (field.number, field.value) {
         (any_value::STRING, Field::Len(text)) => std::str::from_utf8(text).ok().map(Leaf::Text),
         (any_value::BOOL, Field::Varint(value)) => Some(Leaf::Bool(value != 0)),
@@ -232,11 +216,10 @@ fn leaf(attribute: &[u8]) -> Option<Leaf<'_>> {
 }
 
 fn status_code(status: &[u8]) -> i32 {
-    let codes = fields(status).filter_map(|field| match field.value {
-        Field::Varint(code) if field.number == status::CODE => Some(enumerator(code)),
-        _ => None,
-    });
-    codes.last().unwrap_or_default()
+    match fields(status).find(|field| field.number == status::CODE).map(|field| field.value) {
+        Some(Field::Varint(code)) => enumerator(code),
+        _ => 0,
+    }
 }
 
 #[expect(

@@ -8,16 +8,14 @@ use super::item::{EncodedItem, ItemView, SpanView};
 use super::value_range::ValueRange;
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
-use prost::Message as _;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 use wire::resource::FAAS_INVOCATION_ID;
-use wire::view::{self, ItemKind, ScopeContainer};
+use wire::view::{self, ScopeContainer};
 use wire::{Request, SignalKind};
 
 /// Limit on the traces of one event, and on its invocations. Both together take about 20 MB.
@@ -251,15 +249,7 @@ impl TraceReading {
         }
         let scopes = request.containers().flat_map(view::Container::scopes);
         for item in scopes.flat_map(ScopeContainer::items) {
-            if let Some(item) = EncodedItem::of(item) {
-                self.add_item(&item);
-            } else if item.kind == ItemKind::Span {
-                // The rules keep undecodable items, and count them.
-                let _undecodable = Span::decode(item.bytes).map(|span| self.add_item(&span));
-            } else {
-                let record = LogRecord::decode(item.bytes);
-                let _undecodable = record.map(|record| self.add_item(&record));
-            }
+            self.add_item(&EncodedItem::read(item));
         }
     }
 

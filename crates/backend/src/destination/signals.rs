@@ -47,7 +47,7 @@ fn divide_metrics(request: Request) -> Vec<(Telemetry, Request)> {
         let mut part = request.decode::<Metrics>()?.ok()?;
         let scopes = part.resource_metrics.iter_mut().flat_map(|it| &mut it.scope_metrics);
         scopes.for_each(|scope| scope.metrics.retain(temporality));
-        Some(Request::encode::<Metrics>(&part).without_empty_containers())
+        Some(Request::encode::<Metrics>(&part))
     };
     let (Some(deltas), Some(others)) = (all_with(is_delta), all_with(|metric| !is_delta(metric)))
     else {

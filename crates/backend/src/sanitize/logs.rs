@@ -92,7 +92,7 @@ impl EncodedRecords {
 impl Editor for EncodedRecords {
     fn resource(&mut self, container: Container<'_>) -> Head {
         let mut columns = EncodedColumns::new(resource::ATTRIBUTES);
-        Head::Visit(columns.write_all(&container.resource()))
+        Head::Visit(columns.write_all(container.resource()))
     }
 
     fn item(&mut self, record: Item<'_>) -> Edit {

@@ -111,7 +111,6 @@ fn adapt_decoded<S: Signal>(
     fallback_service: &str,
 ) -> Sanitized {
     // The structure was checked when the request was created. If prost cannot decode it nevertheless, it is sent unchanged.
-    let request = request.without_empty_containers();
     let Some(Ok(mut decoded)) = request.decode::<S>() else { return whole(request) };
     let renamed = adapt(&mut decoded, fallback_service);
     let adapted = Request::encode::<S>(&decoded);

@@ -30,7 +30,7 @@ fn compact(kind: SignalKind, request: &[u8]) -> String {
     const LIMITS: LineLimits = LineLimits { max_bytes: usize::MAX, max_item_bytes: usize::MAX };
     let names = OwnedContext::of_function("orders", "eu-west-1", "/aws/lambda/orders", "s");
     let mut out = Vec::new();
-    let request = Request::trusted(kind, request.to_vec());
+    let request = Request::unchecked(kind, request.to_vec());
     let _written =
         LineEncoder::compact(names, LIMITS).encode(&Envelope::default(), request, &mut out);
     String::from_utf8_lossy(&out).into_owned()

@@ -29,12 +29,8 @@ impl Request {
 
 fn message(message: &'static Message, bytes: &[u8], depth_left: usize, out: &mut String) {
     out.push('{');
-    let chosen = last_of_oneof(message, bytes);
     let mut is_first = true;
     for field in message.fields {
-        if field.presence == Presence::Oneof && chosen != Some(field.number) {
-            continue;
-        }
         let start = out.len();
         if !is_first {
             out.push(',');
@@ -50,18 +46,10 @@ fn message(message: &'static Message, bytes: &[u8], depth_left: usize, out: &mut
     out.push('}');
 }
 
-/// The last of several values of a oneof counts (protobuf, "Oneof").
-fn last_of_oneof(message: &Message, bytes: &[u8]) -> Option<u32> {
-    let of_oneof =
-        |number: u32| message.field(number).is_some_and(|field| field.presence == Presence::Oneof);
-    message.fields.iter().find(|field| field.presence == Presence::Oneof)?;
-    fields(bytes).map(|field| field.number).filter(|number| of_oneof(*number)).last()
-}
-
 /// Writes the value of a field. Returns `false` if it is absent.
 fn write_field<'b>(
     field: &Field,
-    values: impl Iterator<Item = protobuf::Field<'b>>,
+    mut values: impl Iterator<Item = protobuf::Field<'b>>,
     depth_left: usize,
     out: &mut String,
 ) -> bool {
@@ -77,16 +65,10 @@ fn write_field<'b>(
                 false
             }
         }
-        (Kind::Message(inner), _) => {
-            // Two concatenated encodings of a message mean the merged message.
-            let parts: Vec<&[u8]> = values.filter_map(|field| field.as_len()).collect();
-            match parts.as_slice() {
-                [] => false,
-                [one] => nested(inner, one, depth_left, out),
-                several => nested(inner, &several.concat(), depth_left, out),
-            }
-        }
-        (kind, presence) => values.last().is_some_and(|field| {
+        (Kind::Message(inner), _) => values
+            .find_map(|field| field.as_len())
+            .is_some_and(|content| nested(inner, content, depth_left, out)),
+        (kind, presence) => values.next().is_some_and(|field| {
             let is_written = presence != Presence::Implicit || !is_zero(field.value);
             is_written && scalar(kind, field.value, out)
         }),

@@ -371,17 +371,4 @@ mod tests {
         // With values too short to be truncated: the resource loses some.
         check(&[200; 700], (1200, 250), [2, 547, 0]);
     }
-
-    #[test]
-    fn a_line_leaves_out_resources_without_items_before_it_truncates_values() {
-        let state = &mut 7;
-        let mut bytes = spans(&[10], std::iter::repeat_n(20, 2), state).into_bytes();
-        for _ in 0..400 {
-            bytes.extend(spans(&[1000], std::iter::empty(), state).into_bytes());
-        }
-        let request = Request::trusted(SignalKind::Traces, bytes);
-        let mut encoder = LineEncoder::new(6, LineLimits::default());
-        let written = encoder.encode(&Envelope::default(), request, &mut Vec::new());
-        assert_eq!(written, Written { lines: 1, items: 2, ..Written::default() });
-    }
 }

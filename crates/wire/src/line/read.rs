@@ -328,17 +328,27 @@ impl<'c> LineReader<'c> {
         let requests = match requests.and_then(|requests| self.check_items(requests)) {
             Ok(requests) => requests,
             Err(reason) => {
-                self.limits.refused_bytes = self.limits.refused_bytes.saturating_sub(inflated);
-                self.reading.refused_bytes += inflated;
+                self.count_refused_bytes(inflated);
                 return self.refuse(UndecodableLine::new(line, reason));
             }
         };
+        if requests.iter().all(|request| request.items() == 0) {
+            self.count_refused_bytes(inflated);
+        }
+        let mut bytes = 0;
         for request in requests {
-            let bytes = request.bytes().len() + Request::BYTES_BESIDE;
-            self.limits.inflated_bytes = self.limits.inflated_bytes.saturating_sub(bytes);
+            bytes += request.bytes().len() + Request::BYTES_BESIDE;
             self.limits.items = self.limits.items.saturating_sub(request.items());
             self.reading.decoded.push(request.without_foreign_names());
         }
+        // Requests don't have what stood in containers without items.
+        let bytes = bytes.max(inflated);
+        self.limits.inflated_bytes = self.limits.inflated_bytes.saturating_sub(bytes);
+    }
+
+    fn count_refused_bytes(&mut self, inflated: usize) {
+        self.limits.refused_bytes = self.limits.refused_bytes.saturating_sub(inflated);
+        self.reading.refused_bytes += inflated;
     }
 
     fn refuse(&mut self, line: UndecodableLine) {

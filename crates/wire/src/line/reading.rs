@@ -18,7 +18,8 @@ pub struct LineReading {
     pub text: Option<String>,
     /// The start of an undecodable line without an end, which later log events may continue, see [`Rejoin`](crate::Rejoin).
     pub unfinished_at: Option<usize>,
-    /// Bytes that the undecodable lines inflated to, which count toward [`Limits::refused_bytes`](crate::Limits::refused_bytes).
+    /// Bytes that the lines that are undecodable or have no item inflated to, which count toward
+    /// [`Limits::refused_bytes`](crate::Limits::refused_bytes).
     pub refused_bytes: usize,
 }
 

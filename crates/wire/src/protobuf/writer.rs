@@ -1,5 +1,6 @@
 //! Appends fields to a message, in the order of the calls.
 
+use super::Value;
 use crate::field::{any_value, key_value};
 
 /// Appends protobuf fields to a buffer, in the order of the calls.
@@ -53,8 +54,22 @@ impl<'a> Writer<'a> {
 
     pub fn fixed32(&mut self, number: u32, value: u32) {
         if value != 0 {
-            push_tag(self.out, number, 5);
-            self.out.extend_from_slice(&value.to_le_bytes());
+            self.always_fixed32(number, value);
+        }
+    }
+
+    fn always_fixed32(&mut self, number: u32, value: u32) {
+        push_tag(self.out, number, 5);
+        self.out.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// A field of any type, written even when it is zero or empty.
+    pub(crate) fn value(&mut self, number: u32, value: Value<'_>) {
+        match value {
+            Value::Varint(value) => self.always_varint(number, value),
+            Value::Fixed64(value) => self.always_fixed64(number, value),
+            Value::Len(bytes) => self.always_bytes(number, bytes),
+            Value::Fixed32(value) => self.always_fixed32(number, value),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Checks without decoding that bytes have the structure of a request, as strictly as any protobuf reader.
 
+use super::canonical::{is_of_container, slot};
 use crate::field::{event, key_value, log_record, metric};
-use crate::protobuf::{BadField, Reader, Value, packed_varints, plain_attribute};
+use crate::protobuf::{BadField, Field, Reader, Value, packed_varints, plain_attribute};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
 
@@ -69,19 +70,41 @@ impl Malformed {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Checked {
     pub(super) items: usize,
+    pub(super) is_canonical: bool,
     /// `false` if no name in the request is reserved, see `crate::reserved`.
     pub(super) may_have_reserved_names: bool,
 }
 
 /// Checks that bytes have the structure of a request and are within the limits.
 pub(super) fn check(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Result<Checked, Malformed> {
-    let mut check = Check { limits, messages: 0, items: 0, may_have_reserved_names: false };
+    let mut check = Check {
+        kind,
+        limits,
+        messages: 0,
+        items: 0,
+        is_canonical: true,
+        may_have_reserved_names: false,
+    };
     check.message(schema::request(kind), bytes, limits.nesting, kind.path_to_items())?;
-    let found = check.items;
-    if found > limits.items {
-        return Err(Malformed::TooManyItems { found, allowed: limits.items });
+    let Check { items, is_canonical, may_have_reserved_names, .. } = check;
+    if items > limits.items {
+        return Err(Malformed::TooManyItems { found: items, allowed: limits.items });
     }
-    Ok(Checked { items: found, may_have_reserved_names: check.may_have_reserved_names })
+    Ok(Checked { items, is_canonical, may_have_reserved_names })
+}
+
+/// Returns `false` for a readable request that isn't in the canonical form.
+pub(super) fn is_canonical(kind: SignalKind, bytes: &[u8]) -> bool {
+    const NONE: usize = usize::MAX;
+    let limits = Limits {
+        inflated_bytes: NONE,
+        refused_bytes: NONE,
+        items: NONE,
+        least_item_bytes: 0,
+        messages: NONE,
+        ..Limits::default()
+    };
+    check(kind, bytes, &limits).map_or(true, |checked| checked.is_canonical)
 }
 
 /// Returns `true` for reserved names, the keys of maps that may hold some, and a few others. Cheap, because it looks at each key of a
@@ -105,10 +128,12 @@ fn may_follow_prefix(name: &[u8]) -> bool {
 }
 
 struct Check<'l> {
+    kind: SignalKind,
     limits: &'l Limits,
     /// Number of messages so far, see [`Limits::messages`](crate::Limits::messages).
     messages: usize,
     items: usize,
+    is_canonical: bool,
     may_have_reserved_names: bool,
 }
 
@@ -123,9 +148,22 @@ impl Check<'_> {
         let Some(depth_left) = depth_left.checked_sub(1) else {
             return Err(Malformed::TooDeep(self.limits.nesting));
         };
+        let is_value = schema::is_any_value(message);
+        // One bit for each field or `oneof` that has its value.
+        let mut filled = 0_u64;
+        let mut begins_with_known = true;
         for field in Reader::new(bytes) {
             let field = field.map_err(|error| Malformed::Field { message: message.name, error })?;
-            let Some(known) = message.field(field.number) else { continue };
+            let Some(known) = message.field(field.number) else {
+                begins_with_known = filled != 0;
+                continue;
+            };
+            let bit = slot(known.presence, field.number).map_or(0, |slot| 1 << (slot % 64));
+            let tells_type = begins_with_known && !has_long_tag(&field);
+            if filled & bit != 0 || (is_value && !tells_type) {
+                self.is_canonical = false;
+            }
+            filled |= bit;
             let name = message.name;
             let number = field.number;
             let is_repeated = known.presence == Presence::Repeated;
@@ -148,7 +186,11 @@ impl Check<'_> {
                         }
                         _ => &[],
                     };
+                    let items_before = self.items;
                     self.message(inner, bytes, depth_left, path)?;
+                    if is_of_container(self.kind, path) && self.items == items_before {
+                        self.is_canonical = false;
+                    }
                 }
                 (Kind::String, Value::Len(text)) => {
                     if !text.is_ascii() && std::str::from_utf8(text).is_err() {
@@ -172,6 +214,11 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns `true` if the tag of a known field has more bytes than it needs. All numbers below 16 need one.
+fn has_long_tag(field: &Field<'_>) -> bool {
+    field.number < 16 && field.raw.first().is_some_and(|byte| *byte >= 0x80)
 }
 
 /// The same for a text that is a name: of an attribute, an event or a metric.

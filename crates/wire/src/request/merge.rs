@@ -4,17 +4,15 @@
 //! order.
 
 use super::Request;
-use crate::edit::{Editor, Head};
 use crate::field::container::{RESOURCE, SCOPES};
 use crate::field::request::CONTAINERS;
 use crate::field::scope_container::ITEMS;
 use crate::protobuf::{self, Writer, fields, messages};
 use crate::signal::SignalKind;
-use crate::view::Container;
 use std::collections::HashMap;
 
 /// Merges requests of any signals into results of at most `max_bytes`, except for larger single items. Items keep their order
-/// within a resource and scope; empty requests and containers without items are dropped.
+/// within a resource and scope; empty requests are dropped.
 pub fn merge(requests: Vec<Request>, max_bytes: usize) -> Vec<Request> {
     let mut merged = Vec::new();
     let mut waiting = requests;
@@ -72,27 +70,14 @@ impl<T> MergeGroup<MergeGroup<T>> {
 }
 
 /// Maximum number of bytes of a container's tag and length. A request with at most this many bytes outside of one container has no
-/// other container with an item, which takes at least six bytes.
-const MAX_FRAME_BYTES: usize = 6;
-
 fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
     let mut root: RequestGroup<'_> = MergeGroup::new(Vec::new());
     for request in requests {
         for container in request.containers() {
-            // Each request has items; if all its bytes are one container, they are in it.
-            let is_all = request.bytes().len() - container.bytes.len() <= MAX_FRAME_BYTES;
-            if !is_all && !container.has_items() {
-                continue;
-            }
             let resource = root.child(container.bytes, SCOPES);
             for scope in messages(container.bytes, SCOPES) {
-                let mut items = fields(scope)
-                    .filter(|field| field.number == ITEMS)
-                    .map(|field| field.raw)
-                    .peekable();
-                if items.peek().is_some() {
-                    resource.child(scope, ITEMS).children.extend(items);
-                }
+                let items = fields(scope).filter(|field| field.number == ITEMS);
+                resource.child(scope, ITEMS).children.extend(items.map(|field| field.raw));
             }
         }
     }
@@ -116,23 +101,6 @@ fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
     }
     let items = requests.iter().map(Request::items).sum();
     Request::counted(kind, bytes, items)
-}
-
-impl Request {
-    /// Returns the request without containers that have no item: decoders would allocate a struct for each.
-    #[must_use]
-    pub fn without_empty_containers(self) -> Self {
-        let empty = self.part(Vec::new(), 0);
-        self.edit(&mut WithoutEmpty).unwrap_or(empty)
-    }
-}
-
-struct WithoutEmpty;
-
-impl Editor for WithoutEmpty {
-    fn resource(&mut self, container: Container<'_>) -> Head {
-        if container.has_items() { Head::Keep } else { Head::Drop }
-    }
 }
 
 /// Returns `true` if `head` is `message` without its children, unchanged.

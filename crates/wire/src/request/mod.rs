@@ -3,6 +3,7 @@
 //! This needs no decoding: concatenated requests are one request, and the three signals have the same structure down to their
 //! items ([`SignalKind::path_to_items`]).
 
+mod canonical;
 mod check;
 #[cfg(feature = "decode")]
 mod invocation_spans;
@@ -24,14 +25,15 @@ pub use pieces::{Halve, MAX_REPEATED_BYTES, Pieces};
 pub use truncate::{Shortened, TRUNCATED, shortened_text};
 
 use crate::field::{container, request, span};
-use crate::protobuf::{Reader, messages};
+use crate::protobuf::Reader;
 use crate::signal::SignalKind;
 #[cfg(feature = "decode")]
 use crate::signal::{Logs, Metrics, Signal, Traces};
 use crate::view;
+use canonical::to_canonical;
 #[cfg(feature = "decode")]
 pub(crate) use check::may_be_reserved;
-use check::{Checked, check};
+use check::{Checked, check, is_canonical};
 #[cfg(feature = "decode")]
 use opentelemetry_proto::tonic::{
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
@@ -43,7 +45,13 @@ use split::Sizes;
 use std::fmt;
 use std::ops::Range;
 
-/// One encoded `Export…ServiceRequest` with a checked structure.
+/// One encoded `Export…ServiceRequest` with a checked structure, in its canonical form:
+///
+/// - A field that has one value stands once in its message, and of a `oneof` one member.
+/// - Each resource and each scope has an item.
+/// - The first byte of a value tells its type: fields unknown to us are behind it.
+///
+/// So a reader may take the first field of a number, and the borrowed parts of [`view`](crate::view) are whole.
 #[derive(Clone)]
 pub struct Request {
     kind: SignalKind,
@@ -91,7 +99,7 @@ impl Request {
 
     /// Checks that `bytes` are a request of this signal, as strictly as any protobuf reader.
     ///
-    /// Unknown fields are allowed. Does not allocate.
+    /// Unknown fields are allowed, and stay. Copies the bytes only if they aren't in the canonical form.
     pub fn check(kind: SignalKind, bytes: Vec<u8>, limits: &Limits) -> Result<Self, Malformed> {
         let checked = check(kind, &bytes, limits)?;
         Ok(Self::checked(kind, bytes, checked))
@@ -142,8 +150,13 @@ impl Request {
     }
 
     fn checked(kind: SignalKind, bytes: Vec<u8>, checked: Checked) -> Self {
-        let Checked { items, may_have_reserved_names } = checked;
-        Self { may_have_reserved_names, ..Self::counted(kind, bytes, items) }
+        let Checked { items, is_canonical, may_have_reserved_names } = checked;
+        let request = if is_canonical {
+            Self::counted(kind, bytes, items)
+        } else {
+            Self::trusted(kind, to_canonical(kind, &bytes))
+        };
+        Self { may_have_reserved_names, ..request }
     }
 
     /// Wraps bytes just written by our own encoder.
@@ -154,6 +167,14 @@ impl Request {
 
     /// Wraps bytes with items counted during assembly.
     pub fn counted(kind: SignalKind, bytes: Vec<u8>, items: usize) -> Self {
+        debug_assert!(is_canonical(kind, &bytes), "a field is repeated, or a container is empty");
+        Self { kind, bytes, items, few_keys: false, may_have_reserved_names: false }
+    }
+
+    /// Wraps bytes that no program of ours writes, for tests of what becomes of them in a line.
+    #[doc(hidden)]
+    pub fn unchecked(kind: SignalKind, bytes: Vec<u8>) -> Self {
+        let items = view::count(&bytes, kind.path_to_items());
         Self { kind, bytes, items, few_keys: false, may_have_reserved_names: false }
     }
 
@@ -171,7 +192,9 @@ impl Request {
 
     #[cfg(feature = "decode")]
     pub fn encode<S: crate::Signal>(request: &S::Request) -> Self {
-        Self::trusted(S::KIND, prost::Message::encode_to_vec(request))
+        let bytes = prost::Message::encode_to_vec(request);
+        let is_canonical = is_canonical(S::KIND, &bytes);
+        Self::trusted(S::KIND, if is_canonical { bytes } else { to_canonical(S::KIND, &bytes) })
     }
 
     #[cfg(feature = "decode")]
@@ -245,8 +268,7 @@ impl Request {
     pub fn each_trace_id(&self, take: &mut dyn FnMut([u8; 16])) {
         if self.kind == SignalKind::Traces {
             for span in self.messages() {
-                let id = messages(span, span::TRACE_ID).last();
-                if let Some(Ok(id)) = id.map(<[u8; 16]>::try_from) {
+                if let Ok(id) = <[u8; 16]>::try_from(view::message(span, span::TRACE_ID)) {
                     take(id);
                 }
             }

@@ -2,13 +2,13 @@
 
 use super::Request;
 use crate::field::{event, key_value, log_record, metric, scope, scope_container};
-use crate::protobuf::{Field, Writer, begin_delimited, end_delimited, fields, messages};
+use crate::protobuf::{Field, Writer, begin_delimited, end_delimited, fields};
 use crate::reserved::{
     FOREIGN, Place, Surroundings, is_own_event, is_own_metric, is_reserved, is_reserved_attribute,
     is_reserved_metric, may_state,
 };
 use crate::schema::{self, Kind, Message};
-use crate::view::{Item, ItemKind, key_and_value, metric_name};
+use crate::view::{Item, ItemKind, key_and_value, message as message_of, metric_name};
 
 impl Request {
     /// Puts [`FOREIGN`] before the names of content that this project computes (see [`crate::reserved`]), unless one of our programs
@@ -64,7 +64,7 @@ impl Rename {
 
     fn attribute(&mut self, field: &Field<'_>, attribute: &[u8], around: Surroundings<'_>) {
         let (key, value) = key_and_value(attribute);
-        if !is_reserved_attribute(attribute) || may_state(key, value, &around) {
+        if !is_reserved_attribute(key, value) || may_state(key, value, &around) {
             self.out.extend_from_slice(field.raw);
             return;
         }
@@ -86,9 +86,8 @@ fn around_content<'r>(
     around: Surroundings<'r>,
 ) -> Surroundings<'r> {
     if schema::is_scope_container(message) {
-        let scope = messages(content, scope_container::SCOPE).next().unwrap_or_default();
-        let scope = messages(scope, scope::NAME).last().unwrap_or_default();
-        return Surroundings { scope, ..around };
+        let scope = message_of(content, scope_container::SCOPE);
+        return Surroundings { scope: message_of(scope, scope::NAME), ..around };
     }
     if schema::is_metric(message) {
         let metric_name = metric_name(content);
@@ -161,6 +160,7 @@ mod tests {
         resource.extend_from_slice(attribute);
         let mut container = vec![0x0a, u8::try_from(resource.len()).unwrap()];
         container.extend_from_slice(&resource);
+        container.extend_from_slice(b"\x12\x02\x12\x00");
         let mut bytes = vec![0x0a, u8::try_from(container.len()).unwrap()];
         bytes.extend_from_slice(&container);
         let request = Request::check(SignalKind::Traces, bytes, &Limits::default()).unwrap();
@@ -182,7 +182,7 @@ mod tests {
     fn names_of_metrics_and_of_our_events_are_judged_by_their_place() {
         let metric = |name: &str| {
             format!(
-                r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"{name}"}}]}}]}}]}}"#
+                r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"{name}","gauge":{{"dataPoints":[{{}}]}}}}]}}]}}]}}"#
             )
         };
         let read = |kind, json: &str| {

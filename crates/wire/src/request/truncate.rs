@@ -129,16 +129,10 @@ impl Shortening {
                 }
             }
         }
-        for LeftOut { counter, elements } in left_out {
-            let field = fields(bytes).filter(|field| field.number == counter).last();
-            let before = match field.map(|field| field.value) {
-                Some(Value::Varint(before)) => before,
-                _ => 0,
-            };
-            let all = before.saturating_add(elements).min(u64::from(u32::MAX));
-            rewrite.append().varint(counter, all);
-        }
         let mut rewritten = rewrite.finish();
+        if let Some(message) = rewritten.as_mut().filter(|_| !left_out.is_empty()) {
+            *message = count_left_out(message, left_out);
+        }
         if is_marked {
             let lost_here = std::mem::replace(&mut self.lost_unmarked, lost_outside);
             let attributes = schema::attributes(place.message).filter(|_| lost_here);
@@ -156,7 +150,7 @@ impl Shortening {
             && level.contains(&field.number)
             && let Some(Kind::Message(inner)) = known.map(|known| known.kind)
         {
-            // A container without items is no loss.
+            // A metric without data points is no loss.
             if count(content, deeper) == 0 {
                 return FieldFate::LeaveOut;
             }
@@ -212,6 +206,24 @@ struct LeftOut {
     /// The number of the field that counts them.
     counter: u32,
     elements: u64,
+}
+
+/// Adds the numbers of elements that were left out to what a message says about them.
+fn count_left_out(message: &[u8], mut left_out: Vec<LeftOut>) -> Vec<u8> {
+    let mut rewrite = Rewrite::new(message);
+    for field in fields(message) {
+        let counter = left_out.iter_mut().find(|it| it.counter == field.number);
+        if let (Some(counter), Value::Varint(before)) = (counter, field.value) {
+            counter.elements = counter.elements.saturating_add(before);
+            rewrite.leave_out(&field);
+        } else {
+            rewrite.keep(&field);
+        }
+    }
+    for LeftOut { counter, elements } in left_out {
+        rewrite.append().varint(counter, elements.min(u64::from(u32::MAX)));
+    }
+    rewrite.finish().unwrap_or_default()
 }
 
 /// The lists of one message.

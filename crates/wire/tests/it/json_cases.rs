@@ -121,7 +121,8 @@ fn json_parsing_stops_at_the_message_limit() {
         let read = Request::from_json(SignalKind::Logs, json.as_bytes(), &limits);
         read.map(|request| request.bytes().len()).map_err(|error| error.to_string())
     };
-    assert_eq!(read(r#"{"resourceLogs":[{},{},{}]}"#), Ok(6));
+    // A request keeps no container without items.
+    assert_eq!(read(r#"{"resourceLogs":[{},{},{}]}"#), Ok(0));
     let too_many = "more than 3 attributes, values and other messages in one request";
     // Text after the fourth is ignored.
     for json in [r#"{"resourceLogs":[{},{},{},{}]}"#, r#"{"resourceLogs":[{},{},{},{},no JSON"#] {

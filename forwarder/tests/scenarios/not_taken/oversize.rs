@@ -122,9 +122,6 @@ const SHAPES: &[Shape] = {
                 out.string(100 + at, word(at as usize));
             }
         }),
-        shape("repeated name", Traces, SPAN, |out| {
-            (0..24_000).for_each(|at| out.string(5, word(at)));
-        }),
         shape("body", Logs, RECORD, |out| {
             out.message(5, |body| body.string(1, &LARGE));
         }),

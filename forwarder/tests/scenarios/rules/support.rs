@@ -104,7 +104,7 @@ fn request(
             }
         });
     });
-    Request::trusted(kind, bytes)
+    Request::check(kind, bytes, &wire::Limits::default()).unwrap()
 }
 
 pub(crate) fn logs(resource: &str, scope: &str, records: Vec<LogRecord>) -> Request {

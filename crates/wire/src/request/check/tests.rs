@@ -5,7 +5,8 @@
 use super::*;
 use crate::protobuf::{Writer, in_scope, push_varint};
 use crate::request::Request;
-use crate::signal::{Logs, Metrics, Traces};
+use crate::signal::{Logs, Metrics, Signal, Traces};
+use prost::Message as _;
 use std::collections::BTreeMap;
 
 /// The messages of all requests by name, with the field numbers of their paths.
@@ -28,11 +29,11 @@ fn messages() -> BTreeMap<(SignalKind, &'static str), (&'static Message, Vec<u32
     found
 }
 
-fn decodes(request: &Request) -> bool {
-    match request.kind() {
-        SignalKind::Traces => request.decode::<Traces>().unwrap().is_ok(),
-        SignalKind::Metrics => request.decode::<Metrics>().unwrap().is_ok(),
-        SignalKind::Logs => request.decode::<Logs>().unwrap().is_ok(),
+fn decodes(kind: SignalKind, bytes: &[u8]) -> bool {
+    match kind {
+        SignalKind::Traces => <Traces as Signal>::Request::decode(bytes).is_ok(),
+        SignalKind::Metrics => <Metrics as Signal>::Request::decode(bytes).is_ok(),
+        SignalKind::Logs => <Logs as Signal>::Request::decode(bytes).is_ok(),
     }
 }
 
@@ -86,8 +87,8 @@ fn the_check_agrees_with_prost_on_every_field() {
                     outer
                 };
                 let bytes = path.iter().rev().fold(field.clone(), wrap);
-                let checked = Request::check(kind, bytes.clone(), &Limits::default());
-                let decodes = decodes(&Request::counted(kind, bytes, 0));
+                let decodes = decodes(kind, &bytes);
+                let checked = Request::check(kind, bytes, &Limits::default());
                 passed += usize::from(checked.is_ok());
                 assert_eq!(checked.is_ok(), decodes, "{kind}, {name}, {field:x?}: {checked:?}");
             }

@@ -30,18 +30,12 @@ fn attributes_with_unusual_fields_round_trip() {
     lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
         container.message(1, |resource| {
             resource.message(1, |pair| {
-                pair.string(1, "two values");
-                pair.message(2, |value| {
-                    value.string(1, "a");
-                    value.always_varint(2, 1);
-                });
-            });
-            resource.message(1, |pair| {
                 pair.string(1, "an unknown field");
                 pair.message(2, |value| value.string(1, "a"));
                 pair.varint(9, 1);
             });
         });
+        container.message(2, |scope| scope.message(2, |span| span.string(5, "x")));
     });
     let request = Request::trusted(SignalKind::Traces, bytes);
     assert_eq!(requests(&text(&[&request])), Ok(vec![request]));
