@@ -187,7 +187,6 @@ pub(crate) fn log(report: &Report) {
     for warning in &report.warnings {
         tracing::warn!(warning, "warning about the backend");
     }
-    error_if_any(report.unreadable, "rules could not read these items, sent unchanged");
     error_if_any(report.panics, "conversion of batches panicked, please report this");
     if !report.ledgers.balances() {
         tracing::error!(

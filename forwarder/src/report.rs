@@ -2,7 +2,7 @@
 
 use crate::ledger::{Ledger, Ledgers};
 use crate::queues::QueueError;
-use crate::rules::{Effect, RuleEffects};
+use crate::rules::Effect;
 use crate::source::{LogBatch, SourceError};
 use backend::Fate;
 use wire::{SignalKind, UndecodableLine};
@@ -89,8 +89,6 @@ pub struct Report {
     /// Items that got the present time (`LAMBDA_OTLP_OLD_RECORDS`).
     pub restamped: usize,
     pub rules: Vec<Effect>,
-    /// Items that rules could not read. They were sent unchanged.
-    pub unreadable: usize,
     pub warnings: Vec<String>,
     /// Values of embedded metrics without a data point: implausible, or over a limit.
     pub dropped_figures: usize,
@@ -135,10 +133,8 @@ impl Report {
     }
 
     /// Adds the effects of rules on requests.
-    pub(crate) fn note_effects(&mut self, effects: RuleEffects) {
-        let RuleEffects { by_rule, unreadable } = effects;
-        Effect::add_all(&mut self.rules, by_rule);
-        self.unreadable += unreadable;
+    pub(crate) fn note_effects(&mut self, effects: Vec<Effect>) {
+        Effect::add_all(&mut self.rules, effects);
     }
 
     pub(super) fn note_oldest(&mut self, batch: &LogBatch) {

@@ -171,6 +171,26 @@ impl<E: Editor> Walk<'_, E> {
     }
 }
 
+/// Returns a message with other fields of this number: what `write` appends, in the place of the first one, or at the end.
+pub fn replace_fields(message: &[u8], number: u32, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut rewrite = Rewrite::new(message);
+    let mut write = Some(write);
+    for field in fields(message) {
+        if field.number == number {
+            rewrite.leave_out(&field);
+            if let Some(write) = write.take() {
+                write(&mut rewrite.append());
+            }
+        } else {
+            rewrite.keep(&field);
+        }
+    }
+    if let Some(write) = write {
+        write(&mut rewrite.append());
+    }
+    rewrite.finish().unwrap_or_default()
+}
+
 /// A message whose fields are visited one by one, in order. What stays is copied in pieces as long as possible.
 #[derive(Debug)]
 pub struct Rewrite<'m> {

@@ -17,8 +17,8 @@
 //!   `dictionary` the preset texts, `history` the earlier values to which later ones refer. Fields that `schema` lacks are
 //!   carried as they are.
 //! - `root_line` names an invocation's root span on a managed instance; `invocation_record` does so in a file, for the extension.
-//! - `request`: an encoded request, which we count, split and join as bytes. `check` has the limits, `merge` joins requests,
-//!   `split` cuts one, `truncate` shortens it, and `invocation_spans` finds the spans that name their invocation.
+//! - `request`: an encoded request, which we count, split and join as bytes. `check` has the limits, `canonical` settles what a
+//!   writer repeats, `merge` joins requests, `split` cuts one, `truncate` shortens it, and `invocation_spans` finds the spans that name their invocation.
 //! - `json` converts OTLP/JSON: `read`, `write`, and `scalar` for values.
 //! - `signal` has the three signals; other code is generic over them.
 //! - `protobuf` is the reader and writer of fields.

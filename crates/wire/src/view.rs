@@ -184,6 +184,12 @@ impl ItemKind {
 }
 
 impl<'r> Item<'r> {
+    /// The item in another encoding.
+    #[must_use]
+    pub const fn with_bytes(self, bytes: &'r [u8]) -> Self {
+        Self { bytes, ..self }
+    }
+
     /// An encoded item, not seen as a part of its metric.
     pub const fn new(kind: ItemKind, bytes: &'r [u8]) -> Self {
         Self { kind, bytes, metric_name: &[] }

@@ -45,7 +45,7 @@ use crate::ledger::Ledger;
 use crate::queues::put::Queues;
 use crate::queues::{Queue, SqsQueue};
 use crate::report::{MAX_DETAILS, Report};
-use crate::rules::{OriginRules, RuleSet, RuledRequests, SeenTraces};
+use crate::rules::{OriginRules, RuleSet, SeenTraces};
 use crate::source::{Event, EventData, LogBatch, LogEventRange, SourceError, SourceLimits};
 use backend::{Sanitized, sanitize};
 use pieces::RequestPieces;
@@ -317,14 +317,14 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         if rules.is_empty() {
             return Ok(CountedRequests { requests, ledger });
         }
-        let RuledRequests { requests, effects } = catch_panic(|| {
+        let result = catch_panic(|| {
             // Resources and scopes are decoded once. Without rules, the delivery merges.
             let merged = wire::merge(requests, usize::MAX);
             rules.apply(merged, self.traces.as_ref())
         })?;
-        ledger.dropped = effects.dropped();
-        self.outbox.report.note_effects(effects);
-        Ok(CountedRequests { requests, ledger })
+        ledger.dropped = result.dropped();
+        self.outbox.report.note_effects(result.effects);
+        Ok(CountedRequests { requests: result.requests, ledger })
     }
 }
 

@@ -3,26 +3,21 @@
 //! Rules run in the file's order. Conditions on the origin are decided before anything is decoded, and conditions on the resource
 //! before its items. Conditions and redactions read encoded items. Only changed items are encoded again.
 
-use super::condition::{Conditions, Surroundings};
-use super::item::{EncodedItem, Item};
-use super::redact::{ItemPart, Redacted, Redaction};
+use super::condition::{Conditions, Scope, Surroundings};
+use super::item::{ItemView, change_attributes, note_sampled, read_attributes, with_attributes};
+use super::redact::{ItemPart, Redacted};
 use super::sample::Sampling;
-use super::share::{Sampled, Share};
+use super::share::Sampled;
 use super::trace::SeenTraces;
 use super::{Action, Effect, Rule, Target};
 use crate::source::Origin;
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::{
-    ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
-};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message as _;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use std::sync::Arc;
 use wire::Request;
 use wire::edit::{Edit, Editor, Head};
-use wire::view::{self, Container, ItemKind, ScopeContainer};
+use wire::field::{resource, scope};
+use wire::protobuf::messages;
+use wire::view::{self, Container, ScopeContainer};
 
 /// The rules for the requests of one origin, whose conditions on the origin are decided.
 pub(crate) struct OriginRules<'r> {
@@ -62,7 +57,7 @@ impl<'r> OriginRules<'r> {
         requests: Vec<Request>,
         traces: Option<&SeenTraces>,
     ) -> RuledRequests {
-        let mut effects = RuleEffects::default();
+        let mut effects = Vec::new();
         let apply = |request| apply(&self.rules, self.origin, request, traces, &mut effects);
         let requests = requests.into_iter().filter_map(apply).collect();
         RuledRequests { requests, effects }
@@ -74,22 +69,14 @@ impl<'r> OriginRules<'r> {
 pub(crate) struct RuledRequests {
     /// The requests with items that are left.
     pub(crate) requests: Vec<Request>,
-    pub(crate) effects: RuleEffects,
-}
-
-/// The effects of rules on requests.
-#[derive(Default)]
-pub(crate) struct RuleEffects {
     /// One for each rule that matched an item.
-    pub(crate) by_rule: Vec<Effect>,
-    /// Undecodable items, which stay unchanged.
-    pub(crate) unreadable: usize,
+    pub(crate) effects: Vec<Effect>,
 }
 
-impl RuleEffects {
+impl RuledRequests {
     /// Number of items that the rules dropped.
     pub(crate) fn dropped(&self) -> usize {
-        self.by_rule.iter().map(|effect| effect.dropped).sum()
+        self.effects.iter().map(|effect| effect.dropped).sum()
     }
 }
 
@@ -99,7 +86,7 @@ fn apply(
     origin: &Origin,
     request: Request,
     traces: Option<&SeenTraces>,
-    effects: &mut RuleEffects,
+    effects: &mut Vec<Effect>,
 ) -> Option<Request> {
     let active_rules = rules_for_request(rules, &request);
     if active_rules.is_empty() || request.items() == 0 {
@@ -112,17 +99,15 @@ fn apply(
     let mut pass = RulePass {
         origin,
         effects: active_rules.iter().map(effect_of).collect(),
-        unreadable: 0,
         rules_for_request: active_rules,
         rules_for_resource: Vec::new(),
         needs_view: false,
-        scope: InstrumentationScope::default(),
+        scope: Scope::default(),
         traces,
     };
     let edited = request.edit(&mut pass);
-    effects.unreadable += pass.unreadable;
     let of_request = pass.effects.into_iter().filter(|effect| effect.matched > 0).collect();
-    Effect::add_all(&mut effects.by_rule, of_request);
+    Effect::add_all(effects, of_request);
     edited.filter(|request| request.items() > 0)
 }
 
@@ -167,13 +152,12 @@ struct ActiveRule<'r> {
 
 impl<'r> ActiveRule<'r> {
     /// The rule for the items of this resource; `None` if it matches none of them.
-    fn for_resource(&self, resource: &Resource) -> Option<Self> {
+    fn for_resource(&self, attributes: &[KeyValue]) -> Option<Self> {
         let rule = self.rule;
-        if !rule.conditions.meets_resource(&resource.attributes) {
+        if !rule.conditions.meets_resource(attributes) {
             return None;
         }
-        let exceptions =
-            self.exceptions().filter(|unless| unless.meets_resource(&resource.attributes));
+        let exceptions = self.exceptions().filter(|unless| unless.meets_resource(attributes));
         if exceptions.is_some_and(|unless| unless.item.is_empty()) {
             return None;
         }
@@ -201,32 +185,29 @@ struct RulePass<'r> {
     origin: &'r Origin,
     /// The effects of the rules for the request.
     effects: Vec<Effect>,
-    /// Undecodable items, which stay unchanged.
-    unreadable: usize,
     rules_for_request: Vec<ActiveRule<'r>>,
     /// The rules that may match an item of the current resource.
     rules_for_resource: Vec<ActiveRule<'r>>,
     /// `true` if one of those needs a view of the items.
     needs_view: bool,
     /// The current scope.
-    scope: InstrumentationScope,
+    scope: Scope,
     /// The traces of the event; `None` if no rule asks for them.
     traces: Option<&'r SeenTraces>,
 }
 
 impl Editor for RulePass<'_> {
     fn resource(&mut self, container: Container<'_>) -> Head {
-        let Ok(mut resource) = Resource::decode(container.resource()) else {
-            self.unreadable += container.count();
-            return Head::Keep;
-        };
+        let mut attributes = read_attributes(container.attributes());
         let mut changed = false;
         self.rules_for_resource.clear();
         for position in 0..self.rules_for_request.len() {
             let active = self.rules_for_request.get(position);
-            let Some(rule) = active.and_then(|rule| rule.for_resource(&resource)) else { continue };
+            let Some(rule) = active.and_then(|rule| rule.for_resource(&attributes)) else {
+                continue;
+            };
             if !rule.decides_by_items() {
-                changed |= self.change_resource(&rule, &mut resource);
+                changed |= self.change_resource(&rule, &mut attributes);
             }
             self.rules_for_resource.push(rule);
         }
@@ -242,218 +223,145 @@ impl Editor for RulePass<'_> {
             }
             return if items > 0 { Head::Drop } else { Head::Keep };
         }
-        Head::Visit(changed.then(|| resource.encode_to_vec()))
+        let number = resource::ATTRIBUTES;
+        Head::Visit(changed.then(|| with_attributes(container.resource(), number, &attributes)))
     }
 
     fn scope(&mut self, container: ScopeContainer<'_>) -> Head {
-        let Ok(mut scope) = InstrumentationScope::decode(container.scope()) else {
-            self.unreadable += container.count();
-            return Head::Keep;
-        };
+        let name = std::str::from_utf8(container.name()).unwrap_or_default().to_owned();
+        let mut attributes = read_attributes(messages(container.scope(), scope::ATTRIBUTES));
         let mut changed = false;
         for active in self.rules_for_resource.iter().filter(|active| !active.decides_by_items()) {
             if let Action::Redact(redaction) = &active.rule.action
                 && let Some(effect) = self.effects.get_mut(active.effect)
             {
-                let part = ItemPart::Scope;
-                let attributes = &mut scope.attributes;
                 let mut redacted = Redacted::default();
-                redaction.attributes(part, attributes, &mut redacted);
+                redaction.attributes(ItemPart::Scope, &mut attributes, &mut redacted);
                 changed |= effect.add_redacted(redacted);
             }
         }
-        let head = changed.then(|| scope.encode_to_vec());
-        self.scope = scope;
+        let number = scope::ATTRIBUTES;
+        let head = changed.then(|| with_attributes(container.scope(), number, &attributes));
+        self.scope = Scope { name, attributes };
         Head::Visit(head)
     }
 
     fn item(&mut self, item: view::Item<'_>) -> Edit {
-        match item.kind {
-            ItemKind::Span => self.apply_to_encoded::<Span>(item),
-            ItemKind::LogRecord => self.apply_to_encoded::<LogRecord>(item),
-            ItemKind::NumberDataPoint => self.apply_to_encoded::<NumberDataPoint>(item),
-            ItemKind::HistogramDataPoint => self.apply_to_encoded::<HistogramDataPoint>(item),
-            ItemKind::ExponentialHistogramDataPoint => {
-                self.apply_to_encoded::<ExponentialHistogramDataPoint>(item)
+        let mut state = ItemState::default();
+        let mut rewritten: Option<Vec<u8>> = None;
+        let mut position = 0;
+        loop {
+            let current = item.with_bytes(rewritten.as_deref().unwrap_or(item.bytes));
+            match self.apply_from(position, current, &mut state) {
+                ItemStep::Drop => return Edit::Drop,
+                ItemStep::Changed { bytes, next_rule } => {
+                    rewritten = Some(bytes);
+                    position = next_rule;
+                }
+                ItemStep::Done => {
+                    let sampled = state.sampled.filter(|it| it.share.is_less_than_all());
+                    let noted = sampled.and_then(|sampled| note_sampled(current, sampled));
+                    return noted.or(rewritten).map_or(Edit::Keep, Edit::Replace);
+                }
             }
-            ItemKind::SummaryDataPoint => self.apply_to_encoded::<SummaryDataPoint>(item),
         }
     }
 }
 
-/// An item in the form that the rules have given it so far. It stays encoded until an action needs its decoded form.
-enum RuledItem<'i, I> {
-    /// As received. The view is empty if no rule reads it.
-    Encoded {
-        item: view::Item<'i>,
-        view: EncodedItem<'i>,
+/// What the rules have decided about an item so far.
+#[derive(Default)]
+struct ItemState {
+    /// `true` if a rule keeps it from being dropped by later ones.
+    is_kept: bool,
+    sampled: Option<Sampled>,
+}
+
+/// The end of a pass over an item's rules.
+enum ItemStep {
+    Drop,
+    Done,
+    /// A rule changed the item. The rules after it read the new one.
+    Changed {
+        bytes: Vec<u8>,
+        next_rule: usize,
     },
-    /// Redacted, and encoded.
-    Rewritten(Vec<u8>),
-    Decoded(I),
-}
-
-impl<'i, I: Item> RuledItem<'i, I> {
-    fn received(item: view::Item<'i>, needs_view: bool) -> Self {
-        let view = if needs_view { EncodedItem::read(item) } else { EncodedItem::default() };
-        Self::Encoded { item, view }
-    }
-
-    /// The decoded item; `None` if it is undecodable.
-    fn decode(&mut self) -> Option<&mut I> {
-        let bytes = match self {
-            Self::Encoded { item, .. } => Some(item.bytes),
-            Self::Rewritten(bytes) => Some(bytes.as_slice()),
-            Self::Decoded(_) => None,
-        };
-        if let Some(bytes) = bytes {
-            *self = Self::Decoded(I::decode(bytes).ok()?);
-        }
-        match self {
-            Self::Decoded(item) => Some(item),
-            Self::Encoded { .. } | Self::Rewritten(_) => None,
-        }
-    }
-
-    /// The item in a form that conditions can read, which is decoded if it is rewritten. `None` if it is undecodable.
-    fn readable(&mut self) -> Option<ReadableItem<'_, 'i, I>> {
-        if matches!(self, Self::Rewritten(_)) {
-            self.decode()?;
-        }
-        match self {
-            Self::Encoded { view, .. } => Some(ReadableItem::Encoded(view)),
-            Self::Decoded(item) => Some(ReadableItem::Decoded(item)),
-            Self::Rewritten(_) => None,
-        }
-    }
-
-    /// Returns `None` if the item is undecodable.
-    fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted) -> Option<()> {
-        if let Self::Encoded { item, .. } = self
-            && let Ok(new) = redaction.encoded(*item, redacted)
-        {
-            if let Some(bytes) = new {
-                *self = Self::Rewritten(bytes);
-            }
-            return Some(());
-        }
-        self.decode()?.redact(redaction, redacted);
-        Some(())
-    }
-
-    fn finish(self, changed: bool) -> Edit {
-        match self {
-            Self::Rewritten(bytes) => Edit::Replace(bytes),
-            Self::Decoded(item) if changed => Edit::Replace(item.encode_to_vec()),
-            Self::Encoded { .. } | Self::Decoded(_) => Edit::Keep,
-        }
-    }
-}
-
-/// An item that conditions and samples read.
-enum ReadableItem<'a, 'i, I> {
-    Encoded(&'a EncodedItem<'i>),
-    Decoded(&'a I),
-}
-
-impl<I: Item> ReadableItem<'_, '_, I> {
-    fn meets(&self, conditions: &Conditions, surroundings: &Surroundings<'_>) -> bool {
-        match *self {
-            Self::Encoded(view) => conditions.meets_item(view, surroundings),
-            Self::Decoded(item) => conditions.meets_item(item, surroundings),
-        }
-    }
-
-    fn sample(&self, share: Share, traces: Option<&SeenTraces>) -> Sampling {
-        match *self {
-            Self::Encoded(view) => share.decide_item(view, traces),
-            Self::Decoded(item) => share.decide_item(item, traces),
-        }
-    }
 }
 
 impl RulePass<'_> {
-    fn apply_to_encoded<I: Item>(&mut self, encoded: view::Item<'_>) -> Edit {
-        let item = RuledItem::<I>::received(encoded, self.needs_view);
-        let edit = self.apply_to_item(item, encoded.metric_name());
-        edit.unwrap_or_else(|| {
-            self.unreadable += 1;
-            Edit::Keep
-        })
-    }
-
-    /// Applies the rules to an item. Returns `None` if the item is undecodable.
-    fn apply_to_item<I: Item>(
+    /// Applies the rules from a position on, until one changes the item.
+    fn apply_from(
         &mut self,
-        mut item: RuledItem<'_, I>,
-        metric_name: &str,
-    ) -> Option<Edit> {
-        let scope = &self.scope;
-        let surroundings = Surroundings { scope, metric_name, traces: self.traces };
-        let mut is_kept = false;
-        let mut changed = false;
-        let mut sampled: Option<Sampled> = None;
-        for active in &self.rules_for_resource {
+        next_rule: usize,
+        item: view::Item<'_>,
+        state: &mut ItemState,
+    ) -> ItemStep {
+        let view = if self.needs_view { ItemView::read(item) } else { ItemView::default() };
+        let metric_name = item.metric_name();
+        let surroundings = Surroundings { scope: &self.scope, metric_name, traces: self.traces };
+        for (position, active) in self.rules_for_resource.iter().enumerate().skip(next_rule) {
             let rule = active.rule;
-            let readable = item.readable()?;
-            let is_excepted =
-                || active.exceptions().is_some_and(|unless| readable.meets(unless, &surroundings));
-            if !readable.meets(&rule.conditions, &surroundings) || is_excepted() {
+            let is_excepted = || {
+                let mut exceptions = active.exceptions().into_iter();
+                exceptions.any(|unless| unless.meets_item(&view, &surroundings))
+            };
+            if !rule.conditions.meets_item(&view, &surroundings) || is_excepted() {
                 continue;
             }
             let Some(effect) = self.effects.get_mut(active.effect) else { continue };
-            match &rule.action {
-                Action::Keep => is_kept = true,
-                Action::Drop | Action::Sample(_) if is_kept => {}
-                Action::Drop => {
-                    effect.matched += 1;
-                    effect.dropped += 1;
-                    return Some(Edit::Drop);
+            effect.matched += 1;
+            let changed = match &rule.action {
+                Action::Keep => {
+                    state.is_kept = true;
+                    None
                 }
-                Action::Sample(share) => match readable.sample(*share, self.traces) {
+                Action::Drop | Action::Sample(_) if state.is_kept => None,
+                Action::Drop => {
+                    effect.dropped += 1;
+                    return ItemStep::Drop;
+                }
+                Action::Sample(share) => match share.decide_item(&view, self.traces) {
                     Sampling::Drop => {
-                        effect.matched += 1;
                         effect.dropped += 1;
-                        return Some(Edit::Drop);
+                        return ItemStep::Drop;
                     }
-                    Sampling::Keep => {}
-                    Sampling::Sampled(new) => sampled = Some(new.smaller(sampled)),
+                    Sampling::Keep => None,
+                    Sampling::Sampled(new) => {
+                        state.sampled = Some(new.smaller(state.sampled));
+                        None
+                    }
                 },
                 Action::Redact(redaction) => {
                     let mut redacted = Redacted::default();
-                    item.redact(redaction, &mut redacted)?;
-                    changed |= effect.add_redacted(redacted);
+                    let changed = redaction.redact_item(item, &mut redacted);
+                    effect.add_redacted(redacted);
+                    changed
                 }
                 Action::Change(Target::Attributes, change) => {
-                    let has_changed = change.apply(item.decode()?.attributes_mut(), self.origin);
-                    effect.changed += usize::from(has_changed);
-                    changed |= has_changed;
+                    let changed = change_attributes(item, |it| change.apply(it, self.origin));
+                    effect.changed += usize::from(changed.is_some());
+                    changed
                 }
-                Action::Change(Target::Resource, _) => {}
+                Action::Change(Target::Resource, _) => None,
+            };
+            if let Some(bytes) = changed {
+                return ItemStep::Changed { bytes, next_rule: position + 1 };
             }
-            effect.matched += 1;
         }
-        if let Some(sampled) = sampled.filter(|sampled| sampled.share.is_less_than_all()) {
-            item.decode()?.note_sampled(sampled);
-            changed = true;
-        }
-        Some(item.finish(changed))
+        ItemStep::Done
     }
 
     /// Applies a rule to the resource itself. Returns `true` if it changed.
-    fn change_resource(&mut self, active: &ActiveRule<'_>, resource: &mut Resource) -> bool {
+    fn change_resource(&mut self, active: &ActiveRule<'_>, attributes: &mut Vec<KeyValue>) -> bool {
         let Some(effect) = self.effects.get_mut(active.effect) else { return false };
         match &active.rule.action {
             Action::Change(Target::Resource, change) => {
-                let has_changed = change.apply(&mut resource.attributes, self.origin);
+                let has_changed = change.apply(attributes, self.origin);
                 effect.changed += usize::from(has_changed);
                 has_changed
             }
             Action::Redact(redaction) => {
-                let part = ItemPart::Resource;
-                let attributes = &mut resource.attributes;
                 let mut redacted = Redacted::default();
-                redaction.attributes(part, attributes, &mut redacted);
+                redaction.attributes(ItemPart::Resource, attributes, &mut redacted);
                 effect.add_redacted(redacted)
             }
             _ => false,

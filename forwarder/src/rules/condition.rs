@@ -4,9 +4,7 @@ use super::item::{AttributeView, ItemView, Leaf, SpanView};
 use super::route::OriginCondition;
 use super::trace::{SeenTraces, TraceConditions};
 use crate::source::Origin;
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, InstrumentationScope, KeyValue, any_value::Value,
-};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use regex::Regex;
 use serde::{Deserialize, Deserializer};
@@ -76,15 +74,22 @@ impl Conditions {
         self.resource.iter().all(|condition| condition.is_met(attributes))
     }
 
-    pub(super) fn meets_item(&self, item: &impl ItemView, surroundings: &Surroundings<'_>) -> bool {
+    pub(super) fn meets_item(&self, item: &ItemView<'_>, surroundings: &Surroundings<'_>) -> bool {
         self.item.iter().all(|condition| condition.is_met(item, surroundings))
     }
+}
+
+/// The name and the attributes of a scope.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    pub(super) name: String,
+    pub(super) attributes: Vec<KeyValue>,
 }
 
 /// What conditions ask about the request around an item.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Surroundings<'a> {
-    pub(super) scope: &'a InstrumentationScope,
+    pub(super) scope: &'a Scope,
     /// Empty unless the item is a data point.
     pub(super) metric_name: &'a str,
     /// The traces of the event; `None` if no rule asks for them.
@@ -114,7 +119,7 @@ impl ItemCondition {
         }
     }
 
-    fn is_met(&self, item: &impl ItemView, surroundings: &Surroundings<'_>) -> bool {
+    fn is_met(&self, item: &ItemView<'_>, surroundings: &Surroundings<'_>) -> bool {
         match self {
             Self::Attribute(AttributeCondition { key, value }) => match item.attribute(key) {
                 AttributeView::Absent => value.is_met(None),
@@ -123,7 +128,7 @@ impl ItemCondition {
             },
             Self::ScopeAttribute(condition) => condition.is_met(&surroundings.scope.attributes),
             Self::ScopeName(condition) => condition.is_met_by_text(&surroundings.scope.name),
-            Self::Body(condition) => condition.is_met(item.body().as_deref()),
+            Self::Body(condition) => condition.is_met(item.body().as_ref()),
             Self::Severity(ranges) => ranges.iter().any(|range| range.contains(&item.severity())),
             Self::SpanName(condition) => {
                 item.span().is_some_and(|SpanView { name, .. }| condition.is_met_by_text(name))

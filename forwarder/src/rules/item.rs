@@ -1,55 +1,21 @@
 //! The parts of an item that rules read and change, for all signals.
 
 use super::adjusted_count::{note_adjusted_count, note_in_trace_state};
-use super::redact::{ItemPart, Redacted, Redaction};
 use super::share::Sampled;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
-};
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use prost::Message as _;
 use std::borrow::Cow;
+use wire::edit::replace_fields;
 use wire::field::{any_value, log_record, span, status};
 use wire::protobuf::{Value as Field, fields};
 use wire::view::{self, ItemKind, key_and_value};
-
-/// What conditions ask about an item.
-pub(super) trait ItemView {
-    /// The first attribute with this key.
-    fn attribute(&self, key: &str) -> AttributeView<'_>;
-
-    /// The value of the first attribute with this key.
-    fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>>;
-
-    /// The value of the first attribute with this key, if that is text and not empty.
-    fn text_of(&self, key: &str) -> Option<Cow<'_, str>>;
-
-    /// Empty if the item belongs to no trace.
-    fn trace_id(&self) -> &[u8];
-
-    fn body(&self) -> Option<Cow<'_, AnyValue>>;
-
-    /// 0 if it is not set.
-    fn severity(&self) -> i32;
-
-    /// `None` unless the item is a span.
-    fn span(&self) -> Option<SpanView<'_>>;
-}
 
 /// The value of an attribute as conditions read it.
 pub(super) enum AttributeView<'a> {
     Absent,
     /// A value without inner values, read without a copy.
     Leaf(Leaf<'a>),
-    Value(Cow<'a, AnyValue>),
-}
-
-impl<'a> AttributeView<'a> {
-    fn of(value: Option<Cow<'a, AnyValue>>) -> Self {
-        value.map_or(Self::Absent, Self::Value)
-    }
+    Value(AnyValue),
 }
 
 /// What conditions ask about a span.
@@ -63,52 +29,10 @@ pub(super) struct SpanView<'a> {
     pub(super) end_unix_nano: u64,
 }
 
-impl<I: Item> ItemView for I {
-    fn attribute(&self, key: &str) -> AttributeView<'_> {
-        AttributeView::of(self.value_of(key))
-    }
-
-    fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>> {
-        let attribute = self.attributes().iter().find(|attribute| attribute.key == key)?;
-        attribute.value.as_ref().map(Cow::Borrowed)
-    }
-
-    fn text_of(&self, key: &str) -> Option<Cow<'_, str>> {
-        let attribute = self.attributes().iter().find(|attribute| attribute.key == key)?;
-        match attribute.value.as_ref()?.value.as_ref()? {
-            Value::StringValue(text) if !text.is_empty() => Some(Cow::Borrowed(text)),
-            _ => None,
-        }
-    }
-
-    fn trace_id(&self) -> &[u8] {
-        Item::trace_id(self)
-    }
-
-    fn body(&self) -> Option<Cow<'_, AnyValue>> {
-        Item::body(self).map(Cow::Borrowed)
-    }
-
-    fn severity(&self) -> i32 {
-        Item::severity(self)
-    }
-
-    fn span(&self) -> Option<SpanView<'_>> {
-        let span = Item::span(self)?;
-        Some(SpanView {
-            name: &span.name,
-            kind: span.kind,
-            status: span.status.as_ref().map_or(0, |status| status.code),
-            start_unix_nano: span.start_time_unix_nano,
-            end_unix_nano: span.end_time_unix_nano,
-        })
-    }
-}
-
-/// An item whose values are decoded when a condition asks for them: most items meet no condition, and decoding all values of a
-/// span takes longer than deciding about it.
+/// What conditions ask about an item. Its values are decoded when a condition asks for them: most items meet no condition, and
+/// decoding all values of a span takes longer than deciding about it.
 #[derive(Default)]
-pub(super) struct EncodedItem<'i> {
+pub(super) struct ItemView<'i> {
     attributes: Vec<EncodedAttribute<'i>>,
     trace_id: &'i [u8],
     span: Option<SpanView<'i>>,
@@ -122,7 +46,45 @@ struct EncodedAttribute<'i> {
     bytes: &'i [u8],
 }
 
-impl<'i> EncodedItem<'i> {
+impl<'i> ItemView<'i> {
+    /// The first attribute with this key.
+    pub(super) fn attribute(&self, key: &str) -> AttributeView<'i> {
+        let Some(attribute) = self.encoded_attribute(key) else { return AttributeView::Absent };
+        match leaf(attribute) {
+            Some(leaf) => AttributeView::Leaf(leaf),
+            None => self.value_of(key).map_or(AttributeView::Absent, AttributeView::Value),
+        }
+    }
+
+    /// The value of the first attribute with this key.
+    pub(super) fn value_of(&self, key: &str) -> Option<AnyValue> {
+        KeyValue::decode(self.encoded_attribute(key)?).ok()?.value
+    }
+
+    /// The value of the first attribute with this key, if that is text and not empty.
+    pub(super) fn text_of(&self, key: &str) -> Option<&'i str> {
+        view::text_attribute(self.encoded_attribute(key)?, key).filter(|text| !text.is_empty())
+    }
+
+    /// Empty if the item belongs to no trace.
+    pub(super) fn trace_id(&self) -> &'i [u8] {
+        self.trace_id
+    }
+
+    pub(super) fn body(&self) -> Option<AnyValue> {
+        AnyValue::decode(self.body?).ok()
+    }
+
+    /// 0 if it is not set.
+    pub(super) fn severity(&self) -> i32 {
+        self.severity
+    }
+
+    /// `None` unless the item is a span.
+    pub(super) fn span(&self) -> Option<SpanView<'i>> {
+        self.span
+    }
+
     /// The first attribute with this key.
     fn encoded_attribute(&self, key: &str) -> Option<&'i [u8]> {
         let attribute = self.attributes.iter().find(|own| own.key == key.as_bytes())?;
@@ -230,175 +192,47 @@ fn enumerator(number: u64) -> i32 {
     number as i32
 }
 
-impl ItemView for EncodedItem<'_> {
-    fn attribute(&self, key: &str) -> AttributeView<'_> {
-        let Some(attribute) = self.encoded_attribute(key) else { return AttributeView::Absent };
-        match leaf(attribute) {
-            Some(leaf) => AttributeView::Leaf(leaf),
-            None => AttributeView::of(self.value_of(key)),
-        }
-    }
-
-    fn value_of(&self, key: &str) -> Option<Cow<'_, AnyValue>> {
-        KeyValue::decode(self.encoded_attribute(key)?).ok()?.value.map(Cow::Owned)
-    }
-
-    fn text_of(&self, key: &str) -> Option<Cow<'_, str>> {
-        let text = view::text_attribute(self.encoded_attribute(key)?, key)?;
-        (!text.is_empty()).then_some(Cow::Borrowed(text))
-    }
-
-    fn trace_id(&self) -> &[u8] {
-        self.trace_id
-    }
-
-    fn body(&self) -> Option<Cow<'_, AnyValue>> {
-        AnyValue::decode(self.body?).ok().map(Cow::Owned)
-    }
-
-    fn severity(&self) -> i32 {
-        self.severity
-    }
-
-    fn span(&self) -> Option<SpanView<'_>> {
-        self.span
-    }
+/// Changes the attributes of an item, which keeps all other fields. Returns `None` if `change` says that nothing is different.
+pub(super) fn change_attributes(
+    item: view::Item<'_>,
+    change: impl FnOnce(&mut Vec<KeyValue>) -> bool,
+) -> Option<Vec<u8>> {
+    let mut attributes = read_attributes(item.attributes());
+    let number = item.kind.attributes();
+    change(&mut attributes).then(|| with_attributes(item.bytes, number, &attributes))
 }
 
-/// A span, a log record or a data point.
-pub(super) trait Item: prost::Message + Default {
-    fn attributes(&self) -> &[KeyValue];
-
-    fn attributes_mut(&mut self) -> &mut Vec<KeyValue>;
-
-    fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted);
-
-    /// Writes the number of items that the item stands for.
-    fn note_sampled(&mut self, sampled: Sampled) {
-        note_adjusted_count(self.attributes_mut(), sampled.share.adjusted_count());
-    }
-
-    /// Empty if the item belongs to no trace.
-    fn trace_id(&self) -> &[u8] {
-        &[]
-    }
-
-    fn span(&self) -> Option<&Span> {
-        None
-    }
-
-    fn body(&self) -> Option<&AnyValue> {
-        None
-    }
-
-    /// 0 if it is not set.
-    fn severity(&self) -> i32 {
-        0
-    }
+/// Returns a message with other attributes, which are in the fields of this number.
+pub(super) fn with_attributes(message: &[u8], number: u32, attributes: &[KeyValue]) -> Vec<u8> {
+    replace_fields(message, number, |message| {
+        for attribute in attributes {
+            message.encoded(number, attribute);
+        }
+    })
 }
 
-impl Item for Span {
-    fn attributes(&self) -> &[KeyValue] {
-        &self.attributes
+/// Writes the number of items that a sampled item stands for.
+pub(super) fn note_sampled(item: view::Item<'_>, sampled: Sampled) -> Option<Vec<u8>> {
+    let mut count = sampled.share.adjusted_count();
+    let mut with_state = None;
+    if item.kind == ItemKind::Span {
+        let trace_id = view::message(item.bytes, span::TRACE_ID);
+        let before = view::message(item.bytes, span::TRACE_STATE);
+        let mut trace_state = std::str::from_utf8(before).unwrap_or_default().to_owned();
+        count = note_in_trace_state(&mut trace_state, trace_id, sampled);
+        with_state = Some(replace_fields(item.bytes, span::TRACE_STATE, |span| {
+            span.string(span::TRACE_STATE, &trace_state);
+        }));
     }
-
-    fn attributes_mut(&mut self) -> &mut Vec<KeyValue> {
-        &mut self.attributes
-    }
-
-    fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted) {
-        redaction.attributes(ItemPart::Attributes, &mut self.attributes, redacted);
-        for event in &mut self.events {
-            // `tracing` uses the message as the name of the event.
-            redaction.text(ItemPart::Events, &mut event.name, redacted);
-            redaction.attributes(ItemPart::Events, &mut event.attributes, redacted);
-        }
-        for link in &mut self.links {
-            redaction.attributes(ItemPart::Links, &mut link.attributes, redacted);
-        }
-        if let Some(status) = &mut self.status {
-            redaction.text(ItemPart::Status, &mut status.message, redacted);
-        }
-        redaction.text(ItemPart::Name, &mut self.name, redacted);
-    }
-
-    fn note_sampled(&mut self, sampled: Sampled) {
-        let count = note_in_trace_state(&mut self.trace_state, &self.trace_id, sampled);
-        note_adjusted_count(&mut self.attributes, count);
-    }
-
-    fn trace_id(&self) -> &[u8] {
-        &self.trace_id
-    }
-
-    fn span(&self) -> Option<&Span> {
-        Some(self)
-    }
+    let item = view::Item::new(item.kind, with_state.as_deref().unwrap_or(item.bytes));
+    change_attributes(item, |attributes| {
+        note_adjusted_count(attributes, count);
+        true
+    })
 }
 
-impl Item for LogRecord {
-    fn attributes(&self) -> &[KeyValue] {
-        &self.attributes
-    }
-
-    fn attributes_mut(&mut self) -> &mut Vec<KeyValue> {
-        &mut self.attributes
-    }
-
-    fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted) {
-        if let Some(body) = &mut self.body {
-            redaction.body(body, &self.attributes, redacted);
-        }
-        redaction.attributes(ItemPart::Attributes, &mut self.attributes, redacted);
-    }
-
-    fn trace_id(&self) -> &[u8] {
-        &self.trace_id
-    }
-
-    fn body(&self) -> Option<&AnyValue> {
-        self.body.as_ref()
-    }
-
-    fn severity(&self) -> i32 {
-        self.severity_number
-    }
+/// Decodes attributes.
+pub(super) fn read_attributes<'a>(attributes: impl Iterator<Item = &'a [u8]>) -> Vec<KeyValue> {
+    // A checked request has no attribute that prost can't decode.
+    attributes.filter_map(|attribute| KeyValue::decode(attribute).ok()).collect()
 }
-
-impl Item for SummaryDataPoint {
-    fn attributes(&self) -> &[KeyValue] {
-        &self.attributes
-    }
-
-    fn attributes_mut(&mut self) -> &mut Vec<KeyValue> {
-        &mut self.attributes
-    }
-
-    fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted) {
-        redaction.attributes(ItemPart::Attributes, &mut self.attributes, redacted);
-    }
-}
-
-/// The other three point types have the same fields but no common trait.
-macro_rules! point_with_exemplars {
-    ($($point:ty),*) => {$(
-        impl Item for $point {
-            fn attributes(&self) -> &[KeyValue] {
-                &self.attributes
-            }
-
-            fn attributes_mut(&mut self) -> &mut Vec<KeyValue> {
-                &mut self.attributes
-            }
-
-            fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted) {
-                redaction.attributes(ItemPart::Attributes, &mut self.attributes, redacted);
-                for Exemplar { filtered_attributes, .. } in &mut self.exemplars {
-                    redaction.attributes(ItemPart::Exemplars, filtered_attributes, redacted);
-                }
-            }
-        }
-    )*};
-}
-
-point_with_exemplars!(NumberDataPoint, HistogramDataPoint, ExponentialHistogramDataPoint);

@@ -20,7 +20,7 @@ mod template;
 mod trace;
 mod value_range;
 
-pub(crate) use apply::{OriginRules, RuleEffects, RuledRequests};
+pub(crate) use apply::OriginRules;
 pub use load::RulesSource;
 pub(crate) use load::{LiveRules, RulesError};
 pub use route::DestinationRule;

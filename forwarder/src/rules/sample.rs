@@ -24,12 +24,12 @@ impl Share {
 
     /// Decides by trace id, X-Ray trace id, request id, or CloudWatch's id of the log event. If the traces of the event are known, a
     /// request id stands for the trace of its invocation.
-    pub(super) fn decide_item(self, item: &impl ItemView, traces: Option<&SeenTraces>) -> Sampling {
+    pub(super) fn decide_item(self, item: &ItemView<'_>, traces: Option<&SeenTraces>) -> Sampling {
         if let Some(id) = trace_id(item) {
             return self.decide(&id);
         }
         let request_id = item.text_of(FAAS_INVOCATION_ID);
-        let seen = traces.zip(request_id.as_deref());
+        let seen = traces.zip(request_id);
         if let Some(id) = seen.and_then(|(traces, id)| traces.trace_of_invocation(id)) {
             return self.decide(&id);
         }

@@ -4,12 +4,11 @@
 //! rules see a trace as it was before any rule changed it.
 
 use super::condition::{AttributeCondition, Test, ValueCondition};
-use super::item::{EncodedItem, ItemView, SpanView};
+use super::item::{ItemView, SpanView};
 use super::value_range::ValueRange;
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -46,7 +45,7 @@ pub(super) struct TraceConditions {
 }
 
 impl TraceConditions {
-    pub(super) fn is_met(&self, traces: Option<&SeenTraces>, item: &impl ItemView) -> bool {
+    pub(super) fn is_met(&self, traces: Option<&SeenTraces>, item: &ItemView<'_>) -> bool {
         traces.and_then(|traces| traces.of(item)).is_some_and(|facts| self.is_met_by(facts))
     }
 
@@ -125,7 +124,7 @@ impl Default for TraceFacts {
 
 impl TraceFacts {
     /// The facts that one item shows.
-    fn of(item: &impl ItemView, conditions: &[AttributeCondition]) -> Self {
+    fn of(item: &ItemView<'_>, conditions: &[AttributeCondition]) -> Self {
         let mut facts = Self { has_failed: item.severity() >= ERROR, ..Self::default() };
         // Any line may have the attribute of a cold start, but only Lambda's report has a duration.
         let mut is_of_invocation = false;
@@ -183,8 +182,8 @@ impl TraceFacts {
     }
 }
 
-fn value_of(item: &impl ItemView, key: &str) -> Option<Value> {
-    item.value_of(key).map(Cow::into_owned).and_then(|AnyValue { value }| value)
+fn value_of(item: &ItemView<'_>, key: &str) -> Option<Value> {
+    item.value_of(key).and_then(|AnyValue { value }| value)
 }
 
 /// The traces of an invocation's items.
@@ -249,11 +248,11 @@ impl TraceReading {
         }
         let scopes = request.containers().flat_map(view::Container::scopes);
         for item in scopes.flat_map(ScopeContainer::items) {
-            self.add_item(&EncodedItem::read(item));
+            self.add_item(&ItemView::read(item));
         }
     }
 
-    fn add_item(&mut self, item: &impl ItemView) {
+    fn add_item(&mut self, item: &ItemView<'_>) {
         let own_trace_id = trace_id(item);
         let xray_trace_id = xray_trace_id(item);
         let request_id = item.text_of(FAAS_INVOCATION_ID).filter(|id| id.len() <= MAX_ID_BYTES);
@@ -325,12 +324,12 @@ impl SeenTraces {
     }
 
     /// The trace of an item, or the invocation of an item without a trace.
-    fn of(&self, item: &impl ItemView) -> Option<&TraceFacts> {
+    fn of(&self, item: &ItemView<'_>) -> Option<&TraceFacts> {
         if let Some(trace_id) = trace_id(item) {
             return self.traces.get(&trace_id);
         }
         if let Some(request_id) = item.text_of(FAAS_INVOCATION_ID) {
-            let invocation = self.invocations.get(&*request_id)?;
+            let invocation = self.invocations.get(request_id)?;
             return match &invocation.traces {
                 InvocationTraces::One(trace_id) => self.traces.get(trace_id),
                 InvocationTraces::None | InvocationTraces::Several => Some(&invocation.facts),
@@ -351,11 +350,11 @@ impl SeenTraces {
 }
 
 /// The valid trace id of an item.
-pub(super) fn trace_id(item: &impl ItemView) -> Option<TraceId> {
+pub(super) fn trace_id(item: &ItemView<'_>) -> Option<TraceId> {
     TraceId::try_from(item.trace_id()).ok().filter(|id| *id != [0; 16])
 }
 
 /// The trace id that Lambda's report names.
-pub(super) fn xray_trace_id(item: &impl ItemView) -> Option<TraceId> {
-    wire::ids::xray_trace_id(&item.text_of(XRAY_TRACE_ID)?)
+pub(super) fn xray_trace_id(item: &ItemView<'_>) -> Option<TraceId> {
+    wire::ids::xray_trace_id(item.text_of(XRAY_TRACE_ID)?)
 }

@@ -1,10 +1,10 @@
 //! Redacts values. Keys, types and the structure of JSON stay.
 
 mod card;
-mod encoded;
 mod escapes;
 mod finder;
 mod ip;
+mod item;
 mod json;
 mod keys;
 mod needle;
