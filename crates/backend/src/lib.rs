@@ -15,14 +15,13 @@
 //! - `mask`: hides credentials in a backend's texts.
 //! - `judge`: the meaning of each status, also of a success, with a hint for the user. `export_response` reads the body. `reason`
 //!   recognizes OpenObserve's words and puts a failure into ours.
-//! - `sanitize`: the request as OpenObserve stores it. Its own file has the steps, and a table of the rules with the module of
-//!   each, such as `same_column`, `severity`, `gen_ai` and `text_values`. `traces`, `logs` and `metrics` apply them to decoded
-//!   items; `metrics` also gives exponential histograms explicit buckets.
-//! - `sanitize/encoded_check` (`metric` for metrics) finds the requests that need no change, so that we don't decode them, and
-//!   collects their times (`request_facts`). `sanitize/names` spells keys as OpenObserve does. `sanitize/reserved_columns` has
-//!   OpenObserve's own columns; add a further one there alone.
-//! - `sanitize/typed_columns` makes texts of log attributes, and adds columns for their numbers. `logs` does so in encoded
-//!   records. cli's `openobserve/columns` declares the panels' columns beforehand, with the same types.
+//! - `sanitize`: the request as OpenObserve stores it. Its own file says how, and has a table of the rules with the module of each.
+//!   `adapter` reads each item once, with its `shape`; a `plan` says what the rules about keys and types change in items of the shape
+//!   (`planned`), and `write` does it. `traces`, `logs`, `metrics` and `histograms` have the rules about single values. `names` spells keys as
+//!   OpenObserve does. `reserved_columns` has OpenObserve's own columns; add a further one there alone. `request_facts` are the times
+//!   and a sketch of the keys, for `export` and the forwarder.
+//! - `sanitize/typed_columns` plans texts for log attributes, and further columns for their numbers. cli's `openobserve/columns`
+//!   declares the panels' columns beforehand, with the same types.
 //! - `export`: what we learned from earlier requests (`Learned`). `attempts` decides (retry, wait, ask with an empty request) and
 //!   cuts a request into known limits, or in two after a refusal (`halve`). A retry waits for its own pause or `Retry-After`,
 //!   whichever is longer; if the delivery's time is shorter, the request is undelivered. `outcome` has the fate of each item,

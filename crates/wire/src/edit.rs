@@ -33,6 +33,8 @@ pub enum Edit {
     Drop,
     /// It becomes this encoded message.
     Replace(Vec<u8>),
+    /// It becomes these encoded messages.
+    Split(Vec<Vec<u8>>),
 }
 
 /// The decision about a resource or a scope, and about its content.
@@ -53,12 +55,12 @@ impl Request {
     /// removed.
     pub fn edit(self, editor: &mut impl Editor) -> Option<Self> {
         let mut walk = Walk { kind: self.kind(), editor, dropped: 0 };
-        let edit = walk.children(self.bytes(), &[request::CONTAINERS], None, |walk, _, bytes| {
+        let edit = edit_children(self.bytes(), &[request::CONTAINERS], None, |_, bytes| {
             walk.container(bytes)
         });
         match edit {
             Edit::Keep => Some(self),
-            Edit::Drop => None,
+            Edit::Drop | Edit::Split(_) => None,
             Edit::Replace(bytes) => {
                 let items = self.items().saturating_sub(walk.dropped);
                 let is_left = items > 0 || walk.dropped == 0;
@@ -93,10 +95,10 @@ impl<E: Editor> Walk<'_, E> {
             return self.item(Item::new(kind, bytes));
         }
         let name = metric_name(bytes);
-        self.children(bytes, metric::DATA, None, |walk, number, data| {
+        edit_children(bytes, metric::DATA, None, |number, data| {
             let Some(kind) = ItemKind::of_data(number) else { return Edit::Keep };
-            walk.children(data, &[metric::POINTS], None, |walk, _, point| {
-                walk.item(Item { kind, bytes: point, metric_name: name })
+            edit_children(data, &[metric::POINTS], None, |_, point| {
+                self.item(Item { kind, bytes: point, metric_name: name })
             })
         })
     }
@@ -116,58 +118,82 @@ impl<E: Editor> Walk<'_, E> {
         count: impl Fn() -> usize,
         child: fn(&mut Self, &[u8]) -> Edit,
     ) -> Edit {
-        let child = |walk: &mut Self, _, bytes: &[u8]| child(walk, bytes);
+        let child = |_, bytes: &[u8]| child(self, bytes);
         match head {
             Head::Keep => Edit::Keep,
             Head::Drop => {
                 self.dropped += count();
                 Edit::Drop
             }
-            Head::Replace(head) => self.children(bytes, &[], Some(&head), child),
-            Head::Visit(head) => self.children(bytes, &[number], head.as_deref(), child),
+            Head::Replace(head) => edit_children(bytes, &[], Some(&head), child),
+            Head::Visit(head) => edit_children(bytes, &[number], head.as_deref(), child),
         }
     }
+}
 
-    /// Decides about the children of a message, which have these field numbers. A new `head` replaces its resource or scope.
-    fn children(
-        &mut self,
-        bytes: &[u8],
-        numbers: &[u32],
-        head: Option<&[u8]>,
-        mut child: impl FnMut(&mut Self, u32, &[u8]) -> Edit,
-    ) -> Edit {
-        /// The field number of the resource in a container, and of the scope in a scope container.
-        const HEAD: u32 = container::RESOURCE;
-        let mut rewrite = Rewrite::new(bytes);
-        if let Some(head) = head {
-            rewrite.append().always_bytes(HEAD, head);
-        }
-        let mut any_left = false;
-        let mut any_dropped = false;
-        for field in fields(bytes) {
-            match field.as_len() {
-                Some(inner) if numbers.contains(&field.number) => {
-                    let edit = child(self, field.number, inner);
-                    let is_dropped = matches!(edit, Edit::Drop);
-                    any_dropped |= is_dropped;
-                    any_left |= !is_dropped;
-                    match edit {
-                        Edit::Keep => rewrite.keep(&field),
-                        Edit::Drop => rewrite.leave_out(&field),
-                        Edit::Replace(bytes) => {
-                            rewrite.leave_out(&field);
+/// Decides about the children of a message, which have these field numbers. A new `head` replaces its resource or scope. Without any
+/// child left, the message is dropped.
+pub fn edit_children<'m>(
+    message: &'m [u8],
+    numbers: &[u32],
+    head: Option<&[u8]>,
+    mut child: impl FnMut(u32, &'m [u8]) -> Edit,
+) -> Edit {
+    /// The field number of the resource in a container, and of the scope in a scope container.
+    const HEAD: u32 = container::RESOURCE;
+    let mut rewrite = Rewrite::new(message);
+    let mut decided = Vec::new().into_iter();
+    if let Some(head) = head {
+        // Before the copy begins: a large child needs copies of its own until it is decided about.
+        let children = fields(message).filter(|field| numbers.contains(&field.number));
+        let children = children.filter_map(|field| Some((field.number, field.as_len()?)));
+        let edits: Vec<Edit> = children.map(|(number, inner)| child(number, inner)).collect();
+        decided = edits.into_iter();
+        rewrite.append().always_bytes(HEAD, head);
+    }
+    let mut any_left = false;
+    let mut any_dropped = false;
+    for field in fields(message) {
+        match field.as_len() {
+            Some(inner) if numbers.contains(&field.number) => {
+                let edit = decided.next().unwrap_or_else(|| child(field.number, inner));
+                let is_dropped = matches!(edit, Edit::Drop);
+                any_dropped |= is_dropped;
+                any_left |= !is_dropped;
+                match edit {
+                    Edit::Keep => rewrite.keep(&field),
+                    Edit::Drop => rewrite.leave_out(&field),
+                    Edit::Replace(bytes) => {
+                        rewrite.leave_out(&field);
+                        rewrite.append().always_bytes(field.number, &bytes);
+                    }
+                    Edit::Split(messages) => {
+                        rewrite.leave_out(&field);
+                        for bytes in messages {
                             rewrite.append().always_bytes(field.number, &bytes);
                         }
                     }
                 }
-                _ if field.number == HEAD && head.is_some() => rewrite.leave_out(&field),
-                _ => rewrite.keep(&field),
             }
+            _ if field.number == HEAD && head.is_some() => rewrite.leave_out(&field),
+            _ => rewrite.keep(&field),
         }
-        if any_dropped && !any_left {
-            return Edit::Drop;
-        }
-        rewrite.finish().map_or(Edit::Keep, Edit::Replace)
+    }
+    if any_dropped && !any_left {
+        return Edit::Drop;
+    }
+    rewrite.finish().map_or(Edit::Keep, Edit::Replace)
+}
+
+/// The capacity for a rewritten message, which usually becomes a little longer.
+///
+/// A large item is copied into its scope, then into its resource, then into its request. All copies have one capacity, so that each
+/// finds room where an earlier one was.
+fn capacity_for(message_bytes: usize) -> usize {
+    const STEP: usize = 1 << 16;
+    match message_bytes {
+        ..STEP => message_bytes + message_bytes / 2,
+        _ => (message_bytes + STEP).next_multiple_of(STEP),
     }
 }
 
@@ -230,10 +256,7 @@ impl<'m> Rewrite<'m> {
     /// Copies the kept fields up to here.
     fn flush(&mut self) -> &mut Vec<u8> {
         let message = self.message;
-        let out = self.out.get_or_insert_with(|| {
-            // A rewritten message usually becomes a little longer.
-            Vec::with_capacity(message.len() + message.len() / 2)
-        });
+        let out = self.out.get_or_insert_with(|| Vec::with_capacity(capacity_for(message.len())));
         out.extend_from_slice(message.get(self.copied..self.at).unwrap_or_default());
         self.copied = self.at;
         out

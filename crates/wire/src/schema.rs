@@ -179,6 +179,8 @@ pub(crate) struct Field {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) presence: Presence,
+    /// A bit of its own for each field that has one value, and one for all members of the message's `oneof`; 0 for a repeated field.
+    pub(crate) slot: u64,
 }
 
 pub(crate) struct Message {
@@ -254,6 +256,12 @@ const fn field(number: u32, name: &'static str, kind: Kind, presence: Presence) 
         name,
         kind,
         presence,
+        slot: match presence {
+            Presence::Repeated => 0,
+            // Fields are numbered from 1. A message of OTLP has one `oneof`.
+            Presence::Oneof => 1,
+            Presence::Implicit | Presence::Optional => 1 << number,
+        },
     }
 }
 

@@ -60,6 +60,11 @@ impl Request {
 }
 
 impl<'r> Container<'r> {
+    /// An encoded resource of this signal with its items.
+    pub const fn new(kind: SignalKind, bytes: &'r [u8]) -> Self {
+        Self { kind, bytes }
+    }
+
     /// The encoded resource.
     pub fn resource(self) -> &'r [u8] {
         message(self.bytes, container::RESOURCE)
@@ -85,6 +90,11 @@ impl<'r> Container<'r> {
 }
 
 impl<'r> ScopeContainer<'r> {
+    /// An encoded scope of this signal with its items.
+    pub const fn new(kind: SignalKind, bytes: &'r [u8]) -> Self {
+        Self { kind, bytes }
+    }
+
     /// The encoded scope.
     pub fn scope(self) -> &'r [u8] {
         message(self.bytes, scope_container::SCOPE)

@@ -8,9 +8,9 @@
 //! Source: OpenObserve 0.93-dev, `core/src/traces/otel`.
 
 use super::names::stored_key;
+use super::planned::Planned;
 use super::reserved_columns::KeyFilter;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
 use prost::Message as _;
 use wire::field::{event, span};
 use wire::protobuf::messages;
@@ -205,13 +205,6 @@ impl GenAi {
         Self::new(keys, names, is_in_scope)
     }
 
-    /// Of a decoded span.
-    pub(super) fn of_decoded(span: &Span, scope: &str) -> Self {
-        let keys = span.attributes.iter().map(|attribute| attribute.key.as_bytes());
-        let names = span.events.iter().map(|event| event.name.as_bytes());
-        Self::new(keys, names, scope.as_bytes() == SCOPE_OF_A_FRAMEWORK)
-    }
-
     fn new<'s>(
         keys: impl Iterator<Item = &'s [u8]>,
         event_names: impl Iterator<Item = &'s [u8]>,
@@ -240,18 +233,16 @@ impl GenAi {
         Self { is_processed, kept, has_session }
     }
 
-    pub(super) fn loses(&self, attribute: &KeyValue) -> bool {
-        self.loses_value(attribute.key.as_bytes(), || attribute.value.clone())
+    /// The facts that decide about attributes, as a number.
+    pub(super) fn as_fact(&self) -> u64 {
+        let kept = self.kept.and_then(|kept| pairs().position(|pair| std::ptr::eq(pair, kept)));
+        let kept = kept.map_or(0, |place| place as u64 + 1);
+        kept << 2 | u64::from(self.is_processed) << 1 | u64::from(self.has_session)
     }
 
-    /// Returns `true` if OpenObserve would move or lose an attribute of this encoded span.
-    pub(super) fn loses_any(&self, span: &[u8]) -> bool {
-        let mut attributes = messages(span, span::ATTRIBUTES).map(key_and_value);
-        attributes.any(|(key, value)| self.loses_value(key, || AnyValue::decode(value).ok()))
-    }
-
-    /// Returns `true` if OpenObserve would move or lose the value of a key.
-    fn loses_value(&self, key: &[u8], value: impl FnOnce() -> Option<AnyValue>) -> bool {
+    /// Returns `true` if OpenObserve would move or lose an attribute.
+    pub(super) fn loses(&self, attribute: &Planned) -> bool {
+        let key = attribute.key.as_bytes();
         if !self.is_processed && ORDINARY.iter().any(|name| name.as_bytes() == key) {
             return true;
         }
@@ -263,10 +254,16 @@ impl GenAi {
                 return true;
             }
         }
-        number_column(key).is_some_and(|column| {
-            !value().is_some_and(|value| is_number(&value, column.ends_with("_tokens")))
-        })
+        number_column(key).is_some() && !attribute.reads_as_number
     }
+}
+
+/// Returns `true` if a key has a column for numbers, and OpenObserve reads one from its value.
+pub(super) fn reads_as_number(key: &[u8], value: &[u8]) -> bool {
+    let is_read = |column: &str| {
+        AnyValue::decode(value).is_ok_and(|value| is_number(&value, column.ends_with("_tokens")))
+    };
+    number_column(key).is_some_and(is_read)
 }
 
 /// Returns `true` if OpenObserve reads this number from the value's text.

@@ -11,7 +11,6 @@ const RESOURCE: u64 = 0xff51_afd7_ed55_8ccd;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KeyHash {
     pub(crate) hash: u64,
-    pub(crate) seed: u64,
 }
 
 impl KeyHash {
@@ -24,13 +23,6 @@ impl KeyHash {
     #[inline]
     pub(crate) fn of_resource(key: &[u8]) -> Self {
         Self::new(key, RESOURCE)
-    }
-
-    /// The hash of the further column that the number of a key has.
-    #[inline]
-    pub(crate) fn with_number(self) -> Self {
-        let hash = combined(self.hash, self.seed | 1);
-        Self { hash: (hash ^ hash >> 32).wrapping_mul(ODD), ..self }
     }
 
     #[inline]
@@ -48,7 +40,7 @@ impl KeyHash {
         };
         let product = (hash ^ last).wrapping_mul(ODD);
         // A second multiplication. With only one, keys numbered in equal steps would have hashes in equal steps and share bits.
-        Self { hash: (product ^ product >> 32).wrapping_mul(ODD), seed }
+        Self { hash: (product ^ product >> 32).wrapping_mul(ODD) }
     }
 }
 

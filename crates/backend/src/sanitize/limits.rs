@@ -1,8 +1,5 @@
 //! The levels of nested values that are read.
 
-/// Levels of a value that are searched for content that JSON lacks. prost's own limit is 100 messages.
-pub(crate) const SEARCHED_LEVELS: usize = 64;
-
 /// Levels of maps of spans and data points that are followed to their columns. OpenObserve flattens them down to the last level.
 pub(crate) const MAP_LEVELS: usize = 16;
 

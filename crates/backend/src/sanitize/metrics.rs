@@ -1,82 +1,340 @@
 //! Metrics: adapted so that OpenObserve, which converts nothing, adds them up.
 
-use super::attributes::{AdaptedResource, ItemAdapter};
-use super::taken_columns::DATA_POINTS;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+use super::adapter::{Adapter, ItemContext};
+use super::histograms::{complete, to_explicit_buckets};
+use super::plan::NewShape;
+use super::planned::ReadAttribute;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, DataPointFlags, ExponentialHistogramDataPoint, Gauge, Histogram,
-    HistogramDataPoint, Metric, NumberDataPoint, Summary, SummaryDataPoint,
+    AggregationTemporality, DataPointFlags, ExponentialHistogramDataPoint, HistogramDataPoint,
+    NumberDataPoint, SummaryDataPoint,
 };
+use prost::Message as _;
 use std::collections::BTreeMap;
-use std::iter::repeat;
-use std::ops::RangeInclusive;
-
-/// Returns the number of renamed keys.
-pub(super) fn adapt(metrics: &mut ExportMetricsServiceRequest, fallback_service: &str) -> usize {
-    let mut renamed = 0;
-    for resource_metrics in &mut metrics.resource_metrics {
-        let resource =
-            AdaptedResource::of(&mut resource_metrics.resource, fallback_service, &DATA_POINTS);
-        let mut adapter = resource.item_adapter();
-        for scope_metrics in &mut resource_metrics.scope_metrics {
-            let metrics = std::mem::take(&mut scope_metrics.metrics);
-            scope_metrics.metrics =
-                metrics.into_iter().flat_map(|metric| adapt_metric(metric, &mut adapter)).collect();
-        }
-        renamed += adapter.renamed();
-    }
-    renamed
-}
+use wire::edit::{Edit, Rewrite, edit_children, replace_fields};
+use wire::field::{data_point, histogram_data_point, metric};
+use wire::protobuf::Value::{Fixed64, Len, Varint};
+use wire::protobuf::{Writer, fields, messages};
+use wire::view::{Item, ItemKind, key_and_value, message, metric_head_bytes};
 
 /// Maximum number of bytes for the repeated names and descriptions of a gauge's groups. A larger gauge is not split, because the
 /// request could become hundreds of times as long as the line.
 const MAX_HEAD_BYTES: usize = 1024 * 1024;
 
-/// Returns the adapted metric: none without data points, because it would create an empty stream, and several for a gauge with
-/// different sets of attribute keys.
-fn adapt_metric(mut metric: Metric, adapter: &mut ItemAdapter<'_>) -> Vec<Metric> {
-    let Some(data) = metric.data.take() else { return Vec::new() };
-    match data {
-        Data::Gauge(mut gauge) => {
-            adapt_numbers(&mut gauge.data_points, true, adapter);
-            let mut groups = by_key_set(gauge.data_points);
-            if groups.len() * prost::Message::encoded_len(&metric) > MAX_HEAD_BYTES {
-                groups = vec![groups.into_iter().flatten().collect()];
+impl Adapter<'_> {
+    /// Adapts a metric: none is left without data points, because it would create an empty stream, and a gauge with different sets of
+    /// attribute keys becomes several.
+    pub(super) fn adapt_metric(&mut self, metric: &[u8], context: &ItemContext<'_, '_>) -> Edit {
+        let data = fields(metric).find(|field| metric::DATA.contains(&field.number));
+        let Some((kind, of_points)) = data.and_then(|data| Some((data.number, data.as_len()?)))
+        else {
+            return Edit::Drop;
+        };
+        match kind {
+            metric::GAUGE => self.adapt_gauge(metric, of_points, context),
+            metric::SUM => {
+                let without_start = has_deltas(of_points);
+                edit_data(metric, |point| self.adapt_number(point, without_start, context))
             }
-            let of_group = |data_points| Metric {
-                data: Some(Data::Gauge(Gauge { data_points })),
-                ..metric.clone()
+            metric::HISTOGRAM => {
+                let without_start = has_deltas(of_points);
+                edit_data(metric, |point| self.adapt_histogram(point, without_start, context))
+            }
+            metric::EXPONENTIAL_HISTOGRAM => {
+                let explicit = with_explicit_buckets(metric, of_points);
+                let without_start = has_deltas(of_points);
+                let edit = edit_data(&explicit, |point| {
+                    self.adapt_histogram(point, without_start, context)
+                });
+                if matches!(edit, Edit::Keep) { Edit::Replace(explicit) } else { edit }
+            }
+            metric::SUMMARY => self.adapt_summary(metric, of_points, context),
+            _ => Edit::Drop,
+        }
+    }
+
+    fn adapt_gauge(
+        &mut self,
+        metric: &[u8],
+        of_points: &[u8],
+        context: &ItemContext<'_, '_>,
+    ) -> Edit {
+        let edit = edit_data(metric, |point| self.adapt_number(point, true, context));
+        if have_same_keys(of_points) || matches!(edit, Edit::Drop) {
+            return edit;
+        }
+        let adapted = if let Edit::Replace(bytes) = edit { bytes } else { metric.to_vec() };
+        let groups = by_key_set(message(&adapted, metric::GAUGE));
+        if groups.len() <= 1 || groups.len() * metric_head_bytes(metric) > MAX_HEAD_BYTES {
+            return Edit::Replace(adapted);
+        }
+        let of_group = |points: Vec<&[u8]>| with_points(&adapted, metric::GAUGE, &points);
+        Edit::Split(groups.into_iter().map(of_group).collect())
+    }
+
+    fn adapt_number(
+        &mut self,
+        point: &[u8],
+        without_start: bool,
+        context: &ItemContext<'_, '_>,
+    ) -> Edit {
+        if !is_recorded_point(point, data_point::FLAGS) || !has_a_finite_value(point) {
+            self.dropped += 1;
+            return Edit::Drop;
+        }
+        self.adapt_point(point, ItemKind::NumberDataPoint, without_start, context)
+    }
+
+    fn adapt_histogram(
+        &mut self,
+        point: &[u8],
+        without_start: bool,
+        context: &ItemContext<'_, '_>,
+    ) -> Edit {
+        if !is_recorded_point(point, histogram_data_point::FLAGS) {
+            self.dropped += 1;
+            return Edit::Drop;
+        }
+        let completed = (!has_all_figures(point)).then(|| completed(point)).flatten();
+        let whole = completed.as_deref().unwrap_or(point);
+        let edit = self.adapt_point(whole, ItemKind::HistogramDataPoint, without_start, context);
+        match (edit, completed) {
+            (Edit::Keep, Some(completed)) => Edit::Replace(completed),
+            (edit, _) => edit,
+        }
+    }
+
+    fn adapt_summary(
+        &mut self,
+        metric: &[u8],
+        of_points: &[u8],
+        context: &ItemContext<'_, '_>,
+    ) -> Edit {
+        let mut counts = Vec::new();
+        let edit = edit_data(metric, |bytes| {
+            let Ok(point) = SummaryDataPoint::decode(bytes) else { return Edit::Keep };
+            if !is_recorded(point.flags) {
+                self.dropped += 1;
+                return Edit::Drop;
+            }
+            // A summary without values has NaN quantiles, but its count and sum are valid.
+            let is_finite = point.quantile_values.iter().all(|it| it.value.is_finite());
+            let finite = (!is_finite).then(|| {
+                let mut finite = point.clone();
+                finite.quantile_values.retain(|quantile| quantile.value.is_finite());
+                finite.encode_to_vec()
+            });
+            let whole = finite.as_deref().unwrap_or(bytes);
+            let edit = self.adapt_point(whole, ItemKind::SummaryDataPoint, false, context);
+            let adapted = match (edit, finite) {
+                (Edit::Replace(bytes), _) => Some(bytes),
+                (_, finite) => finite,
             };
-            groups.into_iter().map(of_group).collect()
+            if point.sum.is_finite() {
+                return adapted.map_or(Edit::Keep, Edit::Replace);
+            }
+            let point = SummaryDataPoint::decode(adapted.as_deref().unwrap_or(bytes));
+            counts.extend(point.map(|point| count_of(point).encode_to_vec()));
+            Edit::Drop
+        });
+        if counts.is_empty() {
+            return edit;
         }
-        Data::Sum(mut sum) => {
-            adapt_numbers(&mut sum.data_points, is_delta(sum.aggregation_temporality), adapter);
-            let has_points = !sum.data_points.is_empty();
-            unless_empty(Metric { data: Some(Data::Sum(sum)), ..metric }, has_points)
+        let name = [message(metric, metric::NAME), b"_count"].concat();
+        let named = replace_fields(metric, metric::NAME, |out| out.bytes(metric::NAME, &name));
+        let counts: Vec<&[u8]> = counts.iter().map(Vec::as_slice).collect();
+        let mut gauge = Vec::new();
+        Writer::new(&mut gauge).message(metric::GAUGE, |data| {
+            write_points(data, &counts);
+        });
+        let count_metric = replace_fields(&named, metric::SUMMARY, |out| out.raw(&gauge));
+        let has_others = messages(of_points, metric::POINTS).count() > counts.len();
+        match edit {
+            Edit::Replace(summary) => Edit::Split(vec![count_metric, summary]),
+            Edit::Keep if has_others => Edit::Split(vec![count_metric, metric.to_vec()]),
+            _ => Edit::Replace(count_metric),
         }
-        Data::Histogram(histogram) => adapt_histogram(metric, histogram, adapter),
-        Data::ExponentialHistogram(exponential) => {
-            let histogram = Histogram {
-                aggregation_temporality: exponential.aggregation_temporality,
-                data_points: exponential
-                    .data_points
-                    .into_iter()
-                    .map(|point| to_explicit_buckets(point, &metric.unit))
-                    .collect(),
-            };
-            adapt_histogram(metric, histogram, adapter)
+    }
+
+    /// Adapts the attributes and the start of a data point.
+    fn adapt_point(
+        &mut self,
+        point: &[u8],
+        kind: ItemKind,
+        without_start: bool,
+        context: &ItemContext<'_, '_>,
+    ) -> Edit {
+        let number = kind.attributes();
+        let mut shape = context.begin_shape();
+        let mut has_start = false;
+        for field in fields(point) {
+            match (field.number, field.value) {
+                (own, Len(attribute)) if own == number => {
+                    let (key, value) = key_and_value(attribute);
+                    shape.add(key, value, context.taken);
+                }
+                (data_point::START_TIME, Fixed64(1..)) => has_start = true,
+                _ => {}
+            }
         }
-        Data::Summary(summary) => adapt_summary(metric, summary, adapter),
+        let item = Item::new(kind, point);
+        self.facts.times.add(item.time_unix_nano());
+        let read = || item.attributes().map(ReadAttribute::read).collect::<Vec<_>>();
+        let plan = self.plan(&shape, context, || NewShape {
+            attributes: read(),
+            body: None,
+            gen_ai: None,
+        });
+        let loses_start = without_start && has_start;
+        if plan.is_as_read() && !loses_start {
+            return Edit::Keep;
+        }
+        let mut attributes = plan.attributes.is_some().then(read);
+        let writes_attributes = attributes.is_some();
+        let mut rewrite = Rewrite::new(point);
+        for field in fields(point) {
+            if field.number == number && writes_attributes {
+                rewrite.leave_out(&field);
+                if let Some(attributes) = attributes.take() {
+                    plan.write(&mut rewrite.append(), number, &attributes);
+                }
+            } else if field.number == data_point::START_TIME && loses_start {
+                rewrite.leave_out(&field);
+            } else {
+                rewrite.keep(&field);
+            }
+        }
+        rewrite.finish().map_or(Edit::Keep, Edit::Replace)
     }
 }
 
-/// The metric, if it has data points.
-fn unless_empty(metric: Metric, has_points: bool) -> Vec<Metric> {
-    if has_points { vec![metric] } else { Vec::new() }
+/// Decides about the data points of a metric.
+fn edit_data(metric: &[u8], mut point: impl FnMut(&[u8]) -> Edit) -> Edit {
+    let mut has_points = false;
+    let edit = edit_children(metric, metric::DATA, None, |_, data| {
+        edit_children(data, &[metric::POINTS], None, |_, bytes| {
+            has_points = true;
+            point(bytes)
+        })
+    });
+    if has_points { edit } else { Edit::Drop }
+}
+
+fn write_points(data: &mut Writer<'_>, points: &[&[u8]]) {
+    for point in points {
+        data.always_bytes(metric::POINTS, point);
+    }
+}
+
+/// A metric with these data points alone, in the field of this number.
+fn with_points(metric: &[u8], number: u32, points: &[&[u8]]) -> Vec<u8> {
+    let data = message(metric, number);
+    let mut others = Vec::new();
+    for field in fields(data).filter(|field| field.number != metric::POINTS) {
+        others.extend_from_slice(field.raw);
+    }
+    replace_fields(metric, number, |out| {
+        out.message(number, |data| {
+            write_points(data, points);
+            data.raw(&others);
+        });
+    })
+}
+
+fn has_deltas(data: &[u8]) -> bool {
+    let field = fields(data).find(|field| field.number == metric::AGGREGATION_TEMPORALITY);
+    match field.map(|field| field.value) {
+        Some(Varint(temporality)) => i32::try_from(temporality).is_ok_and(is_delta),
+        _ => false,
+    }
+}
+
+fn is_recorded_point(point: &[u8], flags: u32) -> bool {
+    match fields(point).find(|field| field.number == flags).map(|field| field.value) {
+        Some(Varint(flags)) => is_recorded(flags),
+        _ => true,
+    }
+}
+
+/// Returns `true` if a number is there and finite.
+fn has_a_finite_value(point: &[u8]) -> bool {
+    fields(point).any(|field| match (field.number, field.value) {
+        (data_point::AS_INT, Fixed64(_)) => true,
+        (data_point::AS_DOUBLE, Fixed64(bits)) => f64::from_bits(bits).is_finite(),
+        _ => false,
+    })
+}
+
+/// Returns `true` if a histogram's point has a finite sum, minimum and maximum, or lacks some of them and has no bounds.
+fn has_all_figures(point: &[u8]) -> bool {
+    let mut figures = 0;
+    let mut has_bounds = false;
+    for field in fields(point) {
+        match (field.number, field.value) {
+            (
+                histogram_data_point::SUM | histogram_data_point::MIN | histogram_data_point::MAX,
+                Fixed64(bits),
+            ) if f64::from_bits(bits).is_finite() => figures += 1,
+            (
+                histogram_data_point::SUM | histogram_data_point::MIN | histogram_data_point::MAX,
+                _,
+            ) => return false,
+            (histogram_data_point::EXPLICIT_BOUNDS, value) => has_bounds |= value != Len(&[]),
+            _ => {}
+        }
+    }
+    figures == 3 || !has_bounds
+}
+
+/// The point of a histogram with all figures; `None` if it is undecodable, which the check excludes.
+fn completed(point: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = HistogramDataPoint::decode(point).ok()?;
+    complete(&mut decoded);
+    Some(decoded.encode_to_vec())
+}
+
+/// The metric with explicit buckets in place of exponential ones.
+fn with_explicit_buckets(metric: &[u8], content: &[u8]) -> Vec<u8> {
+    let unit = std::str::from_utf8(message(metric, metric::UNIT)).unwrap_or_default();
+    replace_fields(metric, metric::EXPONENTIAL_HISTOGRAM, |out| {
+        out.message(metric::HISTOGRAM, |data| {
+            for field in fields(content) {
+                let point = field.as_len().filter(|_| field.number == metric::POINTS);
+                match point.and_then(|point| ExponentialHistogramDataPoint::decode(point).ok()) {
+                    Some(point) => data.encoded(metric::POINTS, &to_explicit_buckets(point, unit)),
+                    None => data.raw(field.raw),
+                }
+            }
+        });
+    })
+}
+
+/// Returns `true` if all points have the same set of attribute keys.
+fn have_same_keys(gauge: &[u8]) -> bool {
+    let mut points = messages(gauge, metric::POINTS);
+    let Some(first) = points.next() else { return true };
+    // Most SDKs write the keys of a metric in one order.
+    points.all(|point| keys(first).eq(keys(point)) || sorted_keys(first) == sorted_keys(point))
+}
+
+fn keys(point: &[u8]) -> impl Iterator<Item = &[u8]> {
+    messages(point, data_point::ATTRIBUTES).map(|attribute| key_and_value(attribute).0)
+}
+
+fn sorted_keys(point: &[u8]) -> Vec<&[u8]> {
+    let mut sorted: Vec<&[u8]> = keys(point).collect();
+    sorted.sort_unstable();
+    sorted
+}
+
+/// Groups points by their set of attribute keys: within one gauge, OpenObserve 0.60 copies missing attributes from the previous
+/// point.
+fn by_key_set(gauge: &[u8]) -> Vec<Vec<&[u8]>> {
+    let mut groups: BTreeMap<Vec<&[u8]>, Vec<&[u8]>> = BTreeMap::new();
+    for point in messages(gauge, metric::POINTS) {
+        groups.entry(sorted_keys(point)).or_default().push(point);
+    }
+    groups.into_values().collect()
 }
 
 /// Returns `true` if the values are deltas. Their `start_time` becomes 0, "unknown" in OTLP: OpenObserve makes it part of the
@@ -85,78 +343,13 @@ pub(super) fn is_delta(aggregation_temporality: i32) -> bool {
     aggregation_temporality == AggregationTemporality::Delta as i32
 }
 
-fn adapt_numbers(
-    data_points: &mut Vec<NumberDataPoint>,
-    without_start: bool,
-    adapter: &mut ItemAdapter<'_>,
-) {
-    data_points.retain(|point| {
-        is_recorded(point.flags)
-            && match point.value {
-                Some(Value::AsDouble(value)) => value.is_finite(),
-                Some(Value::AsInt(_)) => true,
-                None => false,
-            }
-    });
-    for point in data_points {
-        adapter.adapt(&mut point.attributes);
-        if without_start {
-            point.start_time_unix_nano = 0;
-        }
-    }
-}
-
-fn adapt_histogram(
-    metric: Metric,
-    mut histogram: Histogram,
-    adapter: &mut ItemAdapter<'_>,
-) -> Vec<Metric> {
-    let is_delta = is_delta(histogram.aggregation_temporality);
-    histogram.data_points.retain(|point| is_recorded(point.flags));
-    for point in &mut histogram.data_points {
-        adapter.adapt(&mut point.attributes);
-        complete(point);
-        if is_delta {
-            point.start_time_unix_nano = 0;
-        }
-    }
-    let has_points = !histogram.data_points.is_empty();
-    unless_empty(Metric { data: Some(Data::Histogram(histogram)), ..metric }, has_points)
-}
-
-fn adapt_summary(
-    metric: Metric,
-    mut summary: Summary,
-    adapter: &mut ItemAdapter<'_>,
-) -> Vec<Metric> {
-    summary.data_points.retain(|point| is_recorded(point.flags));
-    for point in &mut summary.data_points {
-        adapter.adapt(&mut point.attributes);
-        // A summary without values has NaN quantiles, but its count and sum are valid.
-        point.quantile_values.retain(|quantile| quantile.value.is_finite());
-    }
-    let has_no_sum = |point: &mut SummaryDataPoint| !point.sum.is_finite();
-    let counts = summary.data_points.extract_if(.., has_no_sum).map(count_of).collect::<Vec<_>>();
-    let has_counts = !counts.is_empty();
-    let count_metric = Metric {
-        name: format!("{}_count", metric.name),
-        data: Some(Data::Gauge(Gauge { data_points: counts })),
-        ..metric.clone()
-    };
-    let mut metrics = unless_empty(count_metric, has_counts);
-    let has_points = !summary.data_points.is_empty();
-    let summary_metric = Metric { data: Some(Data::Summary(summary)), ..metric };
-    metrics.extend(unless_empty(summary_metric, has_points));
-    metrics
-}
-
 /// The count of a summary whose sum OpenObserve cannot store, as the row that OpenObserve makes of it.
 fn count_of(point: SummaryDataPoint) -> NumberDataPoint {
     NumberDataPoint {
         attributes: point.attributes,
         start_time_unix_nano: point.start_time_unix_nano,
         time_unix_nano: point.time_unix_nano,
-        value: Some(Value::AsInt(i64::try_from(point.count).unwrap_or(i64::MAX))),
+        value: Some(Number::AsInt(i64::try_from(point.count).unwrap_or(i64::MAX))),
         flags: point.flags,
         ..NumberDataPoint::default()
     }
@@ -166,162 +359,4 @@ fn count_of(point: SummaryDataPoint) -> NumberDataPoint {
 /// value of 0.
 pub(super) fn is_recorded(flags: impl Into<u64>) -> bool {
     flags.into() & DataPointFlags::NoRecordedValueMask as u64 == 0
-}
-
-/// Groups points by their set of attribute keys: within one gauge, OpenObserve 0.60 copies missing attributes from the previous
-/// point.
-fn by_key_set(data_points: Vec<NumberDataPoint>) -> Vec<Vec<NumberDataPoint>> {
-    let mut groups: BTreeMap<Vec<String>, Vec<NumberDataPoint>> = BTreeMap::new();
-    for point in data_points {
-        groups.entry(sorted_keys(&point.attributes)).or_default().push(point);
-    }
-    groups.into_values().collect()
-}
-
-fn sorted_keys(attributes: &[KeyValue]) -> Vec<String> {
-    let mut keys: Vec<String> = attributes.iter().map(|attribute| attribute.key.clone()).collect();
-    keys.sort_unstable();
-    keys
-}
-
-/// Replaces a missing or non-finite sum, minimum or maximum by an estimate from the buckets. OpenObserve would otherwise store a
-/// row without a value, after which PromQL answers 400 for the metric. A histogram without bounds gets no estimate.
-fn complete(point: &mut HistogramDataPoint) {
-    let has_bounds = !point.explicit_bounds.is_empty();
-    let estimates = has_bounds.then(|| Estimates::of(point));
-    let complete = |figure: &mut Option<f64>, estimate: Option<f64>| {
-        *figure = figure.filter(|value| value.is_finite()).or(estimate);
-    };
-    complete(&mut point.min, estimates.map(|estimates| estimates.min));
-    complete(&mut point.max, estimates.map(|estimates| estimates.max));
-    complete(&mut point.sum, estimates.map(|estimates| estimates.sum));
-}
-
-/// The figures of a histogram whose values are all in the middle of their buckets.
-#[derive(Clone, Copy, Default)]
-struct Estimates {
-    min: f64,
-    max: f64,
-    sum: f64,
-}
-
-/// A bucket with values.
-struct FilledBucket {
-    lower: f64,
-    upper: f64,
-    count: u64,
-}
-
-impl Estimates {
-    fn of(point: &HistogramDataPoint) -> Self {
-        let filled = filled_buckets(point);
-        let middle = |it: &FilledBucket| f64::midpoint(it.lower, it.upper) * to_f64(it.count);
-        let estimates = Self {
-            min: filled.first().map_or(0.0, |bucket| bucket.lower),
-            max: filled.last().map_or(0.0, |bucket| bucket.upper),
-            // The sum of nothing would be -0.
-            sum: filled.iter().map(middle).fold(0.0, |sum, middle| sum + middle),
-        };
-        let are_finite =
-            [estimates.min, estimates.max, estimates.sum].into_iter().all(f64::is_finite);
-        if are_finite { estimates } else { Self::default() }
-    }
-}
-
-/// The buckets with values. The last, open bucket has the width 0.
-fn filled_buckets(point: &HistogramDataPoint) -> Vec<FilledBucket> {
-    let bounds = || point.explicit_bounds.iter().copied();
-    let last = repeat(bounds().next_back().unwrap_or_default());
-    // The first bucket has no lower bound. Most measurements are not negative.
-    let first = bounds().next().map(|first| first.min(0.0));
-    let lower = first.into_iter().chain(bounds()).chain(last.clone());
-    let upper = bounds().chain(last);
-    let buckets = lower.zip(upper).zip(point.bucket_counts.iter().copied());
-    buckets
-        .map(|((lower, upper), count)| FilledBucket { lower, upper, count })
-        .filter(|bucket| bucket.count > 0)
-        .collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "an estimate of counts above 2^53")]
-fn to_f64(count: u64) -> f64 {
-    count as f64
-}
-
-/// Converts to buckets that end at 0 and at powers of two: OpenObserve 0.60 computes the bounds of exponential buckets
-/// incorrectly, and no version adds them up.
-///
-/// The bounds depend on the unit alone. Queries add the points of many environments bound by bound, so each point needs the same
-/// bounds, whatever its range.
-fn to_explicit_buckets(point: ExponentialHistogramDataPoint, unit: &str) -> HistogramDataPoint {
-    let exponents = exponents(unit);
-    let first = *exponents.start();
-    let mut explicit_bounds = vec![0.0];
-    explicit_bounds.extend(exponents.clone().map(|exponent| 2.0_f64.powi(exponent)));
-    let mut bucket_counts = vec![0_u64; explicit_bounds.len() + 1];
-    let mut add = |bucket: usize, count: u64| {
-        if let Some(sum) = bucket_counts.get_mut(bucket) {
-            *sum = sum.saturating_add(count);
-        }
-    };
-    // Zeros and negative values belong in the first bucket, whose upper bound is 0.
-    add(0, point.zero_count);
-    let negative = point.negative.iter().flat_map(|buckets| &buckets.bucket_counts);
-    negative.for_each(|count| add(0, *count));
-    let last_bucket = explicit_bounds.len();
-    for PowerBucket { exponent, count } in
-        point.positive.iter().flat_map(|buckets| power_buckets(buckets, point.scale))
-    {
-        let above_first =
-            exponent.clamp(i64::from(first), i64::from(*exponents.end()) + 1) - i64::from(first);
-        add(usize::try_from(above_first + 1).unwrap_or(last_bucket), count);
-    }
-    HistogramDataPoint {
-        attributes: point.attributes,
-        start_time_unix_nano: point.start_time_unix_nano,
-        time_unix_nano: point.time_unix_nano,
-        count: point.count,
-        sum: point.sum,
-        bucket_counts,
-        explicit_bounds,
-        exemplars: point.exemplars,
-        flags: point.flags,
-        min: point.min,
-        max: point.max,
-    }
-}
-
-/// The powers of two that bound the buckets of a unit.
-fn exponents(unit: &str) -> RangeInclusive<i32> {
-    match unit {
-        // From 1 µs to 4.5 hours.
-        "s" => -20..=14,
-        "ms" => -10..=24,
-        // From 1 byte to 1 TiB.
-        "By" => 0..=40,
-        _ => -20..=40,
-    }
-}
-
-/// A bucket with values.
-struct PowerBucket {
-    /// The exponent of the smallest power of two that none of the values exceeds.
-    exponent: i64,
-    count: u64,
-}
-
-/// Returns the buckets with values.
-///
-/// Bucket `i` holds values up to `2^((i + 1) / 2^scale)` (OpenTelemetry metrics data model, "ExponentialHistogram").
-fn power_buckets(buckets: &Buckets, scale: i32) -> impl Iterator<Item = PowerBucket> {
-    let offset = i64::from(buckets.offset);
-    // SDKs use scales from -10 to 20; the bound keeps the shifts defined for all others.
-    let shift = scale.unsigned_abs().min(31);
-    let upper_exponent = move |index: i64| {
-        if scale >= 0 { (index >> shift) + 1 } else { (index + 1) << shift }
-    };
-    (offset..)
-        .zip(&buckets.bucket_counts)
-        .filter(|(_, count)| **count > 0)
-        .map(move |(index, count)| PowerBucket { exponent: upper_exponent(index), count: *count })
 }

@@ -1,10 +1,8 @@
 //! Keys that OpenObserve stores in the same column, such as `a b`, `a-b` and `A_B`: it keeps the value of one of them.
 
-use super::hash::KeyHash;
-use super::known_keys::with_known_keys;
 use super::limits::MAP_LEVELS;
 use super::names::stored_key;
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use super::planned::Planned;
 use std::collections::HashMap;
 use wire::fnv;
 use wire::resource::SERVICE_NAME;
@@ -15,16 +13,6 @@ use wire::view::{holds_map, key_and_value, map_entries};
 pub(crate) struct ColumnKey {
     pub(crate) column: u64,
     pub(crate) key: u64,
-}
-
-/// Returns `true` if two of these attributes with different keys have the same column.
-#[cold]
-pub(super) fn share_a_column<'a>(attributes: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> bool {
-    let mut places = Vec::new();
-    attributes.for_each(|(key, value)| add_places(START, key, value, MAP_LEVELS, &mut places));
-    places.sort_unstable();
-    places.dedup();
-    places.windows(2).any(|pair| matches!(pair, [one, other] if one.column == other.column))
 }
 
 /// Adds the places of this key's value below a path: of each entry, if it is a map and `levels` remain.
@@ -45,16 +33,6 @@ pub(crate) fn add_places(
     }
 }
 
-/// Returns `true` if attributes may share a column.
-fn may_share_a_column(attributes: &[KeyValue]) -> bool {
-    with_known_keys(|known| {
-        attributes.iter().any(|attribute| {
-            let key = attribute.key.as_bytes();
-            is_map(attribute) || !known.note(key, KeyHash::of_item(key))
-        })
-    })
-}
-
 /// The columns that keys of an item have claimed. Each key gets a column of its own, under another name if necessary.
 #[derive(Default)]
 pub(super) struct ColumnClaims {
@@ -73,7 +51,7 @@ impl ColumnClaims {
     }
 
     /// Claims columns for the entries of a log record's body, and renames entries whose columns are taken.
-    pub(super) fn separate_body(&mut self, body: &mut [KeyValue]) {
+    pub(super) fn separate_body(&mut self, body: &mut [Planned]) {
         self.separate_below(within(below(START, b"body")), body, MAP_LEVELS - 1);
     }
 
@@ -82,16 +60,13 @@ impl ColumnClaims {
     /// becomes `attr_2_severity`.
     pub(super) fn separate(
         &mut self,
-        attributes: &mut [KeyValue],
-        collides: impl Fn(&KeyValue) -> bool,
+        attributes: &mut [Planned],
+        collides: impl Fn(&Planned) -> bool,
     ) {
         let colliding: Vec<bool> = attributes.iter().map(&collides).collect();
-        if self.owners.is_empty() && !colliding.contains(&true) && !may_share_a_column(attributes) {
-            return;
-        }
         // Keys that may stay have their columns before renamed ones, and a resource's service name before all.
         let both = attributes.iter().zip(&colliding);
-        let stays = both.filter(|(attribute, collides)| !**collides && !is_map(attribute));
+        let stays = both.filter(|(attribute, collides)| !**collides && !attribute.is_map());
         let mut staying: Vec<&[u8]> =
             stays.map(|(attribute, _)| attribute.key.as_bytes()).collect();
         staying.sort_by_key(|key| *key != SERVICE_NAME.as_bytes());
@@ -102,15 +77,14 @@ impl ColumnClaims {
             let place = below(START, attribute.key.as_bytes());
             if is_colliding {
                 self.rename(START, attribute, &collides);
-            } else if !is_map(attribute) && !self.claim(place) {
+            } else if !attribute.is_map() && !self.claim(place) {
                 self.rename(START, attribute, &collides);
                 self.renamed += 1;
             }
             // A renamed entry may meet a column of the resource, in which case the map gets another name.
             for _ in 0..MAP_LEVELS {
                 let path = within(below(START, attribute.key.as_bytes()));
-                let has_renamed = entries(attribute)
-                    .is_some_and(|entries| self.separate_below(path, entries, MAP_LEVELS - 1));
+                let has_renamed = self.separate_below(path, &mut attribute.entries, MAP_LEVELS - 1);
                 if !has_renamed || !collides(attribute) {
                     break;
                 }
@@ -123,22 +97,19 @@ impl ColumnClaims {
     fn separate_below(
         &mut self,
         path: ColumnKey,
-        attributes: &mut [KeyValue],
+        attributes: &mut [Planned],
         levels: usize,
     ) -> bool {
         let mut has_renamed = false;
         for attribute in attributes {
             let place = below(path, attribute.key.as_bytes());
-            match entries(attribute).filter(|_| levels > 0) {
-                Some(entries) => {
-                    has_renamed |= self.separate_below(within(place), entries, levels - 1);
-                }
-                None if self.claim(place) => {}
-                None => {
-                    self.rename(path, attribute, &|_: &KeyValue| false);
-                    self.renamed += 1;
-                    has_renamed = true;
-                }
+            if attribute.is_map() && levels > 0 {
+                let entries = &mut attribute.entries;
+                has_renamed |= self.separate_below(within(place), entries, levels - 1);
+            } else if !self.claim(place) {
+                self.rename(path, attribute, &|_: &Planned| false);
+                self.renamed += 1;
+                has_renamed = true;
             }
         }
         has_renamed
@@ -147,19 +118,19 @@ impl ColumnClaims {
     fn rename(
         &mut self,
         path: ColumnKey,
-        attribute: &mut KeyValue,
-        collides: &impl Fn(&KeyValue) -> bool,
+        attribute: &mut Planned,
+        collides: &impl Fn(&Planned) -> bool,
     ) {
         /// So many keys of a resource have the names of renamed keys only in an attack with this resource. The next name then
         /// replaces the value of such a key.
         const MAX_COLLISIONS: usize = 8;
-        let key = std::mem::take(&mut attribute.key);
-        attribute.key = format!("attr_{key}");
+        let key = attribute.key.clone();
+        attribute.make_room();
         let mut collisions = 0;
         // Each number is tried once for an item, so that many such keys cost no more than their number.
         loop {
             let place = below(path, attribute.key.as_bytes());
-            // A collision is searched last, because it reads the attribute's value.
+            // A collision is searched last, because it reads the entries of a map.
             if !self.owners.contains_key(&place.column) {
                 if collisions == MAX_COLLISIONS || !collides(attribute) {
                     self.claim_for_renamed(place);
@@ -168,7 +139,7 @@ impl ColumnClaims {
                 collisions += 1;
             }
             self.numbers_tried += 1;
-            attribute.key = format!("attr_{}_{key}", self.numbers_tried + 1);
+            attribute.rename(format!("attr_{}_{key}", self.numbers_tried + 1));
         }
     }
 
@@ -180,18 +151,6 @@ impl ColumnClaims {
     /// Gives a renamed key its column, which no other key gets from then on, not even one with the same text.
     fn claim_for_renamed(&mut self, ColumnKey { column, key }: ColumnKey) {
         self.owners.insert(column, !key);
-    }
-}
-
-pub(super) fn is_map(attribute: &KeyValue) -> bool {
-    let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
-    matches!(value, Some(Value::KvlistValue(_)))
-}
-
-fn entries(attribute: &mut KeyValue) -> Option<&mut [KeyValue]> {
-    match attribute.value.as_mut()?.value.as_mut()? {
-        Value::KvlistValue(map) => Some(&mut map.values),
-        _ => None,
     }
 }
 
@@ -219,10 +178,15 @@ fn within(place: ColumnKey) -> ColumnKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sanitize::tests::attributes;
     use std::cell::Cell;
 
-    /// A search reads the value of the attribute, so their number decides the time that an item takes.
+    fn planned(keys: &[String]) -> Vec<Planned> {
+        let plan =
+            |(source, key): (usize, &String)| Planned::read_alone(source, key.as_bytes(), &[]);
+        keys.iter().enumerate().map(plan).collect()
+    }
+
+    /// A search reads the entries of a map, so their number decides the time that an item takes.
     #[test]
     fn few_names_of_a_renamed_key_are_searched_in_the_resource() {
         const NAMES: usize = 1000;
@@ -232,14 +196,14 @@ mod tests {
             is_found && searches.get() < NAMES
         };
         // The resource has all names that the key could get.
-        let mut alone = attributes("severity");
-        ColumnClaims::default().separate(&mut alone, |_: &KeyValue| search(true));
+        let mut alone = planned(&["severity".to_owned()]);
+        ColumnClaims::default().separate(&mut alone, |_| search(true));
         assert!(searches.take() < 20);
         // The item has them.
         let others = (2..NAMES).map(|number| format!("attr_{number}_severity"));
         let names: Vec<String> =
             ["severity".into(), "attr_severity".into()].into_iter().chain(others).collect();
-        let mut beside = attributes(&names.join(", "));
+        let mut beside = planned(&names);
         ColumnClaims::default()
             .separate(&mut beside, |attribute| search(attribute.key == "severity"));
         assert!(searches.take() < NAMES + 20);

@@ -1,24 +1,12 @@
 //! Severities: OpenObserve stores a record's text alone, and loggers write the same severity in many spellings. Each record gets
 //! the name of its severity's class, so that one condition finds all errors.
 
-use super::names::stored_key;
-use super::text_values::text_attribute;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use wire::field::log_record;
-use wire::protobuf::{Value, fields};
-
 /// The attribute with a logger's own text. OpenTelemetry's semantic conventions have no attribute for it.
 pub(super) const ORIGINAL: &str = "lambda_otlp.severity_text";
 
 /// The short names of severities without their digits (OpenTelemetry logs data model, "Displaying Severity"). Each has four numbers.
 const CLASSES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 const NUMBERS_OF_A_CLASS: usize = 4;
-
-/// Returns `true` if a key has the column of [`ORIGINAL`].
-pub(super) fn has_column(key: &[u8]) -> bool {
-    stored_key(ORIGINAL.as_bytes()).eq(stored_key(key))
-}
 
 /// A log record's severity.
 #[derive(Clone, Copy, Default)]
@@ -27,21 +15,7 @@ pub(super) struct Severity<'r> {
     pub(super) text: &'r [u8],
 }
 
-impl<'r> Severity<'r> {
-    pub(super) fn of(record: &'r [u8]) -> Self {
-        let mut severity = Self::default();
-        for field in fields(record) {
-            match (field.number, field.value) {
-                (log_record::SEVERITY_NUMBER, Value::Varint(number)) => {
-                    severity.number = to_number(number);
-                }
-                (log_record::SEVERITY_TEXT, Value::Len(text)) => severity.text = text,
-                _ => {}
-            }
-        }
-        severity
-    }
-
+impl Severity<'_> {
     /// Returns the new text; `None` if the record has it, or if its level is not known.
     #[inline]
     pub(super) fn new_text(self) -> Option<&'static str> {
@@ -78,21 +52,4 @@ fn class(number: i32) -> Option<&'static str> {
 #[expect(clippy::cast_possible_truncation, reason = "as protobuf does")]
 pub(super) fn to_number(varint: u64) -> i32 {
     varint as i32
-}
-
-/// Gives a decoded record its text.
-pub(super) fn adapt(record: &mut LogRecord) {
-    let severity =
-        Severity { number: record.severity_number, text: record.severity_text.as_bytes() };
-    let Some(new_text) = severity.new_text() else { return };
-    let is_shortened = severity.is_shortened_by(new_text);
-    let text = std::mem::replace(&mut record.severity_text, new_text.to_owned());
-    if is_shortened {
-        let is_same = |attribute: &&mut KeyValue| attribute.key == ORIGINAL;
-        for attribute in record.attributes.iter_mut().filter(is_same) {
-            attribute.key = format!("attr_{ORIGINAL}");
-        }
-        // First, so that it keeps its name if another key has its column.
-        record.attributes.insert(0, text_attribute(ORIGINAL, text));
-    }
 }

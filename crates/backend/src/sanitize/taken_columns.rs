@@ -5,22 +5,17 @@
 //! attributes have the prefix `service_`. Maps become columns too: `{"faas":{"name":…}}` becomes that of
 //! `faas.name`.
 
+use super::gen_ai;
 use super::limits::COMPARED_LEVELS;
 use super::names::stored_key;
+use super::planned::{Planned, ReadAttribute};
 use super::reserved_columns::{self, KeyFilter, ReservedColumns, is_reserved};
-use super::same_column::is_map;
-use super::{gen_ai, severity};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use wire::SignalKind;
 use wire::field::resource;
 use wire::protobuf::messages;
 use wire::resource::SERVICE_NAME;
-use wire::view::{key_and_value, map_entries};
-
-/// Most resources have at most this many attributes.
-const USUAL_ATTRIBUTES: usize = 24;
 
 /// A resource with more attributes or longer keys is searched by key.
 const FEW_ATTRIBUTES: usize = 64;
@@ -39,13 +34,16 @@ pub(super) struct SignalColumns {
     is_watched: fn(&[u8]) -> bool,
 }
 
-/// The judgement about an attribute of an item.
+/// The levels of attributes and entries that are compared with columns.
+pub(super) const JUDGED_LEVELS: usize = COMPARED_LEVELS + 1;
+
+/// The judgement about a column in which an item has a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyVerdict {
+pub(super) enum ColumnVerdict {
     Free,
-    /// A rule decides that needs the whole item.
-    Watched,
-    /// The attribute would overwrite a column with another value.
+    /// The resource says the same.
+    Said,
+    /// The value would overwrite another one.
     Taken,
 }
 
@@ -76,7 +74,7 @@ pub(super) static LOG_RECORDS: SignalColumns = SignalColumns {
     reserved_in_resources: &reserved_columns::LOG_RECORD,
     resource_prefix: b"",
     has_types: true,
-    is_watched: severity::has_column,
+    is_watched: |_| false,
 };
 
 pub(super) static DATA_POINTS: SignalColumns = SignalColumns {
@@ -91,33 +89,47 @@ pub(super) static DATA_POINTS: SignalColumns = SignalColumns {
 pub(super) struct TakenColumns<'c> {
     signal: &'static SignalColumns,
     filter: KeyFilter,
-    /// Keys and encoded values of the resource's attributes.
-    of_resource: Vec<(&'c [u8], &'c [u8])>,
+    /// The resource's attributes as they were read.
+    said: &'c [ReadAttribute<'c>],
+    /// The resource's attributes as they are sent, if something changed.
+    changed: Option<Vec<ReadAttribute<'c>>>,
     /// `true` if comparing a key with each of them is cheap.
     is_small: bool,
     /// The same by stored key, for resources with many attributes.
-    by_stored_key: OnceCell<HashMap<Vec<u8>, &'c [u8]>>,
+    by_stored_key: OnceCell<KeysOfResource<'c>>,
+}
+
+/// The stored keys of a resource.
+#[derive(Default)]
+struct KeysOfResource<'c> {
+    /// The number of attributes with each, as they are sent.
+    sent: HashMap<Vec<u8>, usize>,
+    /// The value of each, as it was read.
+    said: HashMap<Vec<u8>, &'c [u8]>,
 }
 
 impl<'c> TakenColumns<'c> {
-    pub(super) fn in_resource(signal: &'static SignalColumns, resource: &'c [u8]) -> Self {
-        Self::among(signal, messages(resource, resource::ATTRIBUTES))
+    /// The columns that are taken for items of a resource with these attributes, which is sent as another one if it `changed`.
+    pub(super) fn new(
+        signal: &'static SignalColumns,
+        said: &'c [ReadAttribute<'c>],
+        changed: Option<&'c [u8]>,
+    ) -> Self {
+        let read = |resource| messages(resource, resource::ATTRIBUTES).map(ReadAttribute::read);
+        let changed: Option<Vec<_>> = changed.map(|resource| read(resource).collect());
+        let sent = changed.as_deref().unwrap_or(said);
+        let mut filter = signal.reserved.filter();
+        let mut key_bytes = 0;
+        for ReadAttribute { key, .. } in sent {
+            filter.add_with_prefix(signal.resource_prefix, key);
+            key_bytes += key.len();
+        }
+        let is_small = sent.len() <= FEW_ATTRIBUTES && key_bytes <= FEW_KEY_BYTES;
+        Self { signal, filter, said, changed, is_small, by_stored_key: OnceCell::new() }
     }
 
-    /// The columns that are taken for items of a resource with these encoded attributes.
-    pub(super) fn among(
-        signal: &'static SignalColumns,
-        attributes: impl Iterator<Item = &'c [u8]>,
-    ) -> Self {
-        let mut filter = signal.reserved.filter();
-        let mut of_resource = Vec::with_capacity(USUAL_ATTRIBUTES);
-        for (key, value) in attributes.map(key_and_value) {
-            filter.add_with_prefix(signal.resource_prefix, key);
-            of_resource.push((key, value));
-        }
-        let key_bytes: usize = of_resource.iter().map(|(key, _)| key.len()).sum();
-        let is_small = of_resource.len() <= FEW_ATTRIBUTES && key_bytes <= FEW_KEY_BYTES;
-        Self { signal, filter, of_resource, is_small, by_stored_key: OnceCell::new() }
+    fn sent(&self) -> &[ReadAttribute<'c>] {
+        self.changed.as_deref().unwrap_or(self.said)
     }
 
     /// Returns `true` if values keep their types.
@@ -125,81 +137,97 @@ impl<'c> TakenColumns<'c> {
         self.signal.has_types
     }
 
-    /// Keys and encoded values of the resource's attributes.
-    pub(super) fn of_resource(&self) -> &[(&'c [u8], &'c [u8])] {
-        &self.of_resource
-    }
-
+    /// Returns `false` if a key has no column that is taken, and no rule watches it.
     #[inline]
-    pub(super) fn judge(&self, key: &[u8], value: &[u8]) -> KeyVerdict {
-        if self.filter.may_have(key) { self.judge_key(key, value) } else { KeyVerdict::Free }
+    pub(super) fn may_have(&self, key: &[u8]) -> bool {
+        self.filter.may_have(key)
     }
 
-    #[inline(never)]
-    fn judge_key(&self, key: &[u8], value: &[u8]) -> KeyVerdict {
-        if self.has_key(key, value) {
-            KeyVerdict::Taken
-        } else if (self.signal.is_watched)(key) {
-            KeyVerdict::Watched
-        } else {
-            KeyVerdict::Free
+    /// Returns `true` if a rule that needs the whole item decides about a key.
+    pub(super) fn watches(&self, key: &[u8]) -> bool {
+        (self.signal.is_watched)(key)
+    }
+
+    pub(super) fn judge_column(&self, column: &[u8], value: &[u8]) -> ColumnVerdict {
+        if !self.filter.may_have(column) || !self.has_column(column) {
+            return ColumnVerdict::Free;
         }
-    }
-
-    /// Returns `true` if an attribute would overwrite a column with another value.
-    #[inline]
-    pub(super) fn has(&self, key: &[u8], value: &[u8]) -> bool {
-        self.filter.may_have(key) && self.has_key(key, value)
-    }
-
-    /// Returns `true` if an entry of this map would overwrite a column.
-    pub(super) fn has_within(&self, key: &[u8], map: &[u8]) -> bool {
-        self.holds(&mut stored_key(key).collect(), map, 1)
-    }
-
-    #[inline(never)]
-    fn has_key(&self, key: &[u8], value: &[u8]) -> bool {
-        if is_reserved(key, self.signal.reserved) {
-            return true;
+        if is_reserved(column, self.signal.reserved) {
+            return ColumnVerdict::Taken;
         }
-        let prefix = self.signal.resource_prefix;
+        if self.says(column, value) { ColumnVerdict::Said } else { ColumnVerdict::Taken }
+    }
+
+    /// Returns `true` if one attribute of the resource has this column, and this value.
+    fn says(&self, column: &[u8], value: &[u8]) -> bool {
+        if self.count_sent(column) != 1 {
+            return false;
+        }
         if self.is_small {
-            let is_column =
-                |own: &[u8]| prefix.iter().copied().chain(stored_key(own)).eq(stored_key(key));
-            return self.of_resource.iter().any(|(own, said)| *said != value && is_column(own));
+            return self.said.iter().any(|it| it.value == value && self.fills(it.key, column));
         }
-        let by_stored_key = self.by_stored_key.get_or_init(|| {
-            let attributes = self.of_resource.iter();
-            attributes.map(|(key, value)| (stored_key(key).collect(), *value)).collect()
-        });
-        let column: Vec<u8> = stored_key(key).collect();
-        let of_resource = column.strip_prefix(prefix);
-        of_resource.and_then(|key| by_stored_key.get(key)).is_some_and(|said| *said != value)
+        let said = self.without_prefix(column).and_then(|key| self.by_stored_key().said.get(key));
+        said == Some(&value)
     }
 
-    /// Returns `true` if the path of a value of this map, starting at `path`, is a column.
-    fn holds(&self, path: &mut Vec<u8>, map: &[u8], level: usize) -> bool {
-        path.push(b'_');
-        let length = path.len();
-        let found = level <= COMPARED_LEVELS
-            && map_entries(map).any(|entry| {
-                let (key, value) = key_and_value(entry);
-                path.truncate(length);
-                path.extend(stored_key(key));
-                self.has(path, value) || self.holds(path, value, level + 1)
-            });
-        path.truncate(length - 1);
-        found
+    /// Returns `true` if the key of a resource has this column.
+    fn fills(&self, key: &[u8], column: &[u8]) -> bool {
+        let prefix = self.signal.resource_prefix.iter().copied();
+        prefix.chain(stored_key(key)).eq(column.iter().copied())
+    }
+
+    /// Returns `true` for a column of OpenObserve or the resource.
+    #[inline(never)]
+    fn has_column(&self, column: &[u8]) -> bool {
+        is_reserved(column, self.signal.reserved) || self.count_sent(column) > 0
+    }
+
+    /// The number of attributes with this column that the resource is sent with.
+    fn count_sent(&self, column: &[u8]) -> usize {
+        if self.is_small {
+            return self.sent().iter().filter(|it| self.fills(it.key, column)).count();
+        }
+        let sent = self.without_prefix(column).and_then(|key| self.by_stored_key().sent.get(key));
+        sent.copied().unwrap_or_default()
+    }
+
+    fn without_prefix<'k>(&self, column: &'k [u8]) -> Option<&'k [u8]> {
+        column.strip_prefix(self.signal.resource_prefix)
+    }
+
+    fn by_stored_key(&self) -> &KeysOfResource<'c> {
+        self.by_stored_key.get_or_init(|| {
+            let mut keys = KeysOfResource::default();
+            for attribute in self.sent() {
+                *keys.sent.entry(stored_key(attribute.key).collect()).or_default() += 1;
+            }
+            for attribute in self.said {
+                keys.said.insert(stored_key(attribute.key).collect(), attribute.value);
+            }
+            keys
+        })
     }
 
     /// Returns `true` if an attribute, or an entry of its map, would overwrite a column with another value.
-    pub(super) fn collides(&self, attribute: &KeyValue) -> bool {
-        let key = attribute.key.as_bytes();
-        let is_map = is_map(attribute);
-        if !is_map && !self.filter.may_have(key) {
+    pub(super) fn collides(&self, attribute: &Planned) -> bool {
+        if !attribute.is_map() && !self.filter.may_have(attribute.key.as_bytes()) {
             return false;
         }
-        let value = attribute.value.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default();
-        self.has_key(key, &value) || (is_map && self.has_within(key, &value))
+        self.overwrites(&mut Vec::new(), attribute, JUDGED_LEVELS)
+    }
+
+    /// Returns `true` if an attribute or entry below this path would overwrite a column.
+    fn overwrites(&self, path: &mut Vec<u8>, attribute: &Planned, levels: usize) -> bool {
+        let Some(levels) = levels.checked_sub(1) else { return false };
+        let length = path.len();
+        path.extend(stored_key(attribute.key.as_bytes()));
+        let is_said = attribute.said_in.as_ref() == Some(path);
+        let mut overwrites = !is_said && self.filter.may_have(path) && self.has_column(path);
+        if !overwrites && attribute.is_map() {
+            path.push(b'_');
+            overwrites = attribute.entries.iter().any(|it| self.overwrites(path, it, levels));
+        }
+        path.truncate(length);
+        overwrites
     }
 }

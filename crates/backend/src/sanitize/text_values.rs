@@ -1,80 +1,115 @@
 //! Values that JSON lacks, as text: OpenObserve would store an empty text, a list of numbers, or nothing.
 //!
-//! [`to_text`] changes decoded values. [`needs_text`] says of an encoded value whether there is something to change. [`text_value`] and
-//! [`text_attribute`] make values of text.
+//! Bytes become text, in base64 if they are not UTF-8, and so do `NaN`, `Infinity` and `-Infinity`, as OpenTelemetry represents them in
+//! other formats. Source: OpenTelemetry specification, "AttributeValue representation for non-OTLP protocols".
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use super::planned::{Class, Form, Planned};
+use super::typed_columns::fraction_text;
 use wire::Depth;
-use wire::field::any_value;
-use wire::protobuf::Value::{Fixed64, Len};
-use wire::protobuf::{fields, messages};
-use wire::view::{key_and_value, map_entries};
-
-/// Returns `true` if a value is or holds one that [`value_to_text`] changes.
-pub(super) fn needs_text(value: &[u8], levels: usize) -> bool {
-    let below = |value: &[u8]| levels > 0 && needs_text(value, levels - 1);
-    fields(value).any(|field| match (field.number, field.value) {
-        (any_value::DOUBLE, Fixed64(bits)) => !f64::from_bits(bits).is_finite(),
-        (any_value::BYTES, Len(_)) => true,
-        (any_value::ARRAY, Len(array)) => messages(array, any_value::VALUES).any(below),
-        _ => false,
-    }) || map_entries(value).any(|entry| {
-        let (key, value) = key_and_value(entry);
-        key == NUMBER_TOKEN.as_bytes() || below(value)
-    })
-}
-
-/// Writes values as text that JSON lacks, as OpenTelemetry represents them in other formats: bytes that are not UTF-8 in base64,
-/// and `NaN`, `Infinity` and `-Infinity`.
-///
-/// Source: OpenTelemetry specification, "AttributeValue representation for non-OTLP protocols".
-pub(super) fn to_text(attributes: &mut [KeyValue]) {
-    values_to_text(attributes, Depth::OF_VALUES);
-}
-
-fn values_to_text(attributes: &mut [KeyValue], depth: Depth) {
-    let values = attributes.iter_mut().filter_map(|attribute| attribute.value.as_mut());
-    values.for_each(|value| value_to_text(value, depth));
-}
+use wire::edit::{Edit, edit_children};
+use wire::field::{any_value, key_value};
+use wire::protobuf::{Value, Writer, fields, messages};
+use wire::view::key_and_value;
 
 /// The key by which serde_json marks numbers. As the key of a map's entry, OpenObserve takes the entry for a number, and loses
 /// other texts.
 const NUMBER_TOKEN: &str = "$serde_json::private::Number";
 
-fn map_to_text(entries: &mut [KeyValue], depth: Depth) {
-    for entry in entries.iter_mut().filter(|entry| entry.key == NUMBER_TOKEN) {
-        entry.key = format!("attr_{NUMBER_TOKEN}");
+/// Plans texts for values of attributes that JSON lacks.
+pub(super) fn plan_texts(attributes: &mut [Planned]) {
+    for attribute in attributes {
+        match attribute.class {
+            Class::Bytes | Class::NotFinite => {
+                attribute.form = Form::WithTexts;
+                attribute.class = Class::Text;
+            }
+            Class::ArrayWithOthers => attribute.form = Form::WithTexts,
+            Class::Map => {
+                plan_texts(&mut attribute.entries);
+                let tokens = attribute.entries.iter_mut().filter(|it| it.key == NUMBER_TOKEN);
+                tokens.for_each(Planned::make_room);
+            }
+            _ => {}
+        }
     }
-    values_to_text(entries, depth);
 }
 
-pub(super) fn value_to_text(value: &mut AnyValue, depth: Depth) {
-    let Some(depth) = depth.below() else { return };
-    let text = match &mut value.value {
-        Some(Value::ArrayValue(array)) => {
-            return array.values.iter_mut().for_each(|value| value_to_text(value, depth));
+/// Returns `true` if a value is or holds one that JSON lacks.
+pub(super) fn has_text_values(value: &[u8]) -> bool {
+    is_changed(&edit_value(value, Depth::OF_VALUES))
+}
+
+/// The fields of a value with texts for all that JSON lacks.
+pub(super) fn with_texts(value: &[u8]) -> Vec<u8> {
+    match edit_value(value, Depth::OF_VALUES) {
+        Edit::Replace(bytes) => bytes,
+        _ => value.to_vec(),
+    }
+}
+
+fn is_changed(edit: &Edit) -> bool {
+    matches!(edit, Edit::Replace(_))
+}
+
+fn edit_value(value: &[u8], depth: Depth) -> Edit {
+    let Some(depth) = depth.below() else { return Edit::Keep };
+    let text = match Class::of_outside(value) {
+        Class::Array => {
+            return edit_children(value, &[any_value::ARRAY], None, |_, array| {
+                edit_children(array, &[any_value::VALUES], None, |_, value| {
+                    edit_value(value, depth)
+                })
+            });
         }
-        Some(Value::KvlistValue(map)) => return map_to_text(&mut map.values, depth),
-        Some(Value::BytesValue(bytes)) => {
-            String::from_utf8(std::mem::take(bytes)).unwrap_or_else(|error| {
-                let mut text = Vec::new();
-                wire::push_base64(&mut text, error.as_bytes());
-                String::from_utf8(text).unwrap_or_default()
-            })
+        Class::Map => {
+            return edit_children(value, &[any_value::KVLIST], None, |_, map| {
+                edit_children(map, &[any_value::VALUES], None, |_, entry| edit_entry(entry, depth))
+            });
         }
-        Some(Value::DoubleValue(number)) if number.is_nan() => "NaN".to_owned(),
-        Some(Value::DoubleValue(f64::INFINITY)) => "Infinity".to_owned(),
-        Some(Value::DoubleValue(f64::NEG_INFINITY)) => "-Infinity".to_owned(),
-        _ => return,
+        Class::Bytes => bytes_text(messages(value, any_value::BYTES).next().unwrap_or_default()),
+        Class::NotFinite => scalar_text(value),
+        _ => return Edit::Keep,
     };
-    value.value = Some(Value::StringValue(text));
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).always_string(any_value::STRING, &text);
+    Edit::Replace(bytes)
 }
 
-pub(super) fn text_attribute(key: &str, text: String) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(text_value(text)), ..Default::default() }
+fn edit_entry(entry: &[u8], depth: Depth) -> Edit {
+    let (key, value) = key_and_value(entry);
+    let edit = edit_value(value, depth);
+    let is_token = key == NUMBER_TOKEN.as_bytes();
+    if !is_token && !is_changed(&edit) {
+        return Edit::Keep;
+    }
+    let mut bytes = Vec::new();
+    let mut out = Writer::new(&mut bytes);
+    let key = if is_token { [b"attr_", key].concat() } else { key.to_vec() };
+    out.always_bytes(key_value::KEY, &key);
+    out.always_bytes(key_value::VALUE, if let Edit::Replace(new) = &edit { new } else { value });
+    Edit::Replace(bytes)
 }
 
-pub(super) fn text_value(text: String) -> AnyValue {
-    AnyValue { value: Some(Value::StringValue(text)) }
+fn bytes_text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap_or_else(|error| {
+        let mut text = Vec::new();
+        wire::push_base64(&mut text, error.as_bytes());
+        String::from_utf8(text).unwrap_or_default()
+    })
+}
+
+/// The text of a Boolean or number.
+pub(super) fn scalar_text(value: &[u8]) -> String {
+    let field = fields(value).next();
+    match field.map(|field| (field.number, field.value)) {
+        Some((any_value::BOOL, Value::Varint(value))) => (value != 0).to_string(),
+        Some((any_value::INT, Value::Varint(number))) => number.cast_signed().to_string(),
+        Some((any_value::DOUBLE, Value::Fixed64(bits))) => match f64::from_bits(bits) {
+            number if number.is_nan() => "NaN".to_owned(),
+            f64::INFINITY => "Infinity".to_owned(),
+            f64::NEG_INFINITY => "-Infinity".to_owned(),
+            number => fraction_text(number),
+        },
+        _ => String::new(),
+    }
 }

@@ -76,7 +76,7 @@ impl<'m> KnownField<'m> {
 /// Appends a message.
 fn write_message(message: &Message, bytes: &[u8], path: Option<Path>, out: &mut Vec<u8>) {
     let mut known: Vec<KnownField<'_>> = Vec::new();
-    let mut places: HashMap<u32, usize> = HashMap::new();
+    let mut places: HashMap<u64, usize> = HashMap::new();
     let mut unknown = Vec::new();
     for field in fields(bytes) {
         let Some(schema) = message.field(field.number) else {
@@ -84,11 +84,11 @@ fn write_message(message: &Message, bytes: &[u8], path: Option<Path>, out: &mut 
             continue;
         };
         let own = KnownField::new(schema.kind, &field);
-        let Some(slot) = slot(schema.presence, field.number) else {
+        if schema.presence == Presence::Repeated {
             known.push(own);
             continue;
-        };
-        let place = *places.entry(slot).or_insert(known.len());
+        }
+        let place = *places.entry(schema.slot).or_insert(known.len());
         match known.get_mut(place) {
             Some(earlier) => earlier.add(own),
             None => known.push(own),
@@ -111,15 +111,6 @@ fn write_message(message: &Message, bytes: &[u8], path: Option<Path>, out: &mut 
         }
     }
     out.extend_from_slice(&unknown);
-}
-
-/// What a field's value shares with other fields of its message: nothing if the field is repeated. A message of OTLP has one `oneof`.
-pub(super) fn slot(presence: Presence, number: u32) -> Option<u32> {
-    match presence {
-        Presence::Repeated => None,
-        Presence::Oneof => Some(0),
-        Presence::Implicit | Presence::Optional => Some(number),
-    }
 }
 
 #[cfg(test)]

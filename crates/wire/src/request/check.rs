@@ -1,6 +1,6 @@
 //! Checks without decoding that bytes have the structure of a request, as strictly as any protobuf reader.
 
-use super::canonical::{is_of_container, slot};
+use super::canonical::is_of_container;
 use crate::field::{event, key_value, log_record, metric};
 use crate::protobuf::{BadField, Field, Reader, Value, packed_varints, plain_attribute};
 use crate::schema::{self, Kind, Message, Presence};
@@ -149,7 +149,7 @@ impl Check<'_> {
             return Err(Malformed::TooDeep(self.limits.nesting));
         };
         let is_value = schema::is_any_value(message);
-        // One bit for each field or `oneof` that has its value.
+        // The slots that have their values.
         let mut filled = 0_u64;
         let mut begins_with_known = true;
         for field in Reader::new(bytes) {
@@ -158,12 +158,12 @@ impl Check<'_> {
                 begins_with_known = filled != 0;
                 continue;
             };
-            let bit = slot(known.presence, field.number).map_or(0, |slot| 1 << (slot % 64));
-            let tells_type = begins_with_known && !has_long_tag(&field);
-            if filled & bit != 0 || (is_value && !tells_type) {
+            if filled & known.slot != 0
+                || (is_value && (!begins_with_known || has_long_tag(&field)))
+            {
                 self.is_canonical = false;
             }
-            filled |= bit;
+            filled |= known.slot;
             let name = message.name;
             let number = field.number;
             let is_repeated = known.presence == Presence::Repeated;
@@ -188,7 +188,8 @@ impl Check<'_> {
                     };
                     let items_before = self.items;
                     self.message(inner, bytes, depth_left, path)?;
-                    if is_of_container(self.kind, path) && self.items == items_before {
+                    let is_container = !path.is_empty() && is_of_container(self.kind, path);
+                    if is_container && self.items == items_before {
                         self.is_canonical = false;
                     }
                 }

@@ -1,0 +1,56 @@
+//! Writes the attributes and values of a plan.
+
+use super::planned::{Form, Planned, ReadAttribute};
+use super::text_values::{scalar_text, with_texts};
+use wire::field::{any_value, key_value};
+use wire::protobuf::{Value, Writer, fields};
+use wire::view::map_entries;
+
+/// Writes planned attributes, each in a field of this number.
+pub(super) fn write_attributes(
+    out: &mut Writer<'_>,
+    number: u32,
+    planned: &[Planned],
+    read: &[ReadAttribute<'_>],
+) {
+    for attribute in planned {
+        let Some(source) = read.get(attribute.source) else { continue };
+        if attribute.is_unchanged() && !source.encoded.is_empty() {
+            out.always_bytes(number, source.encoded);
+            continue;
+        }
+        out.message(number, |pair| {
+            pair.always_bytes(key_value::KEY, attribute.key.as_bytes());
+            if !source.value.is_empty() {
+                pair.message(key_value::VALUE, |out| write_value(out, attribute, source.value));
+            }
+        });
+    }
+}
+
+/// Writes the fields of a value as it is planned.
+pub(super) fn write_value(out: &mut Writer<'_>, planned: &Planned, value: &[u8]) {
+    match planned.form {
+        Form::Unchanged if planned.is_map() && !planned.is_unchanged() => {
+            let entries: Vec<ReadAttribute<'_>> =
+                map_entries(value).map(ReadAttribute::read).collect();
+            out.message(any_value::KVLIST, |map| {
+                write_attributes(map, any_value::VALUES, &planned.entries, &entries);
+            });
+        }
+        Form::Unchanged => out.raw(value),
+        Form::WithTexts => out.raw(&with_texts(value)),
+        Form::Text => out.always_string(any_value::STRING, &scalar_text(value)),
+        Form::Number => out.always_double(any_value::DOUBLE, read_number(value)),
+    }
+}
+
+fn read_number(value: &[u8]) -> f64 {
+    let field = fields(value).next();
+    match field.map(|field| (field.number, field.value)) {
+        #[expect(clippy::cast_precision_loss, reason = "the text has all digits")]
+        Some((any_value::INT, Value::Varint(number))) => number.cast_signed() as f64,
+        Some((any_value::DOUBLE, Value::Fixed64(bits))) => f64::from_bits(bits),
+        _ => 0.0,
+    }
+}
