@@ -1,7 +1,7 @@
 //! The walk through one request, from its resources to its items.
 
 use super::gen_ai::{self, GenAi};
-use super::plan::{NewShape, Plan, Plans};
+use super::plan::{NewItem, Plan, Plans};
 use super::planned::ReadAttribute;
 use super::request_facts::RequestFacts;
 use super::shape::ShapeHash;
@@ -67,14 +67,12 @@ impl<'p> Adapter<'p> {
         let container = Container::new(self.kind, bytes);
         let mut said = Vec::with_capacity(USUAL_ATTRIBUTES);
         said.extend(container.attributes().map(ReadAttribute::read));
-        let AdaptedResource { encoded, shape, plan } =
+        let AdaptedResource { encoded, shape, unrenamed } =
             self.adapt_resource(container, &said, signal);
-        if let Some(planned) = &plan.attributes {
+        if let Some(unrenamed) = unrenamed {
             // An attribute with another name says nothing in its former column.
-            let kept = planned.iter().filter(|it| !it.is_renamed).map(|it| it.source);
-            let kept: HashSet<usize> = kept.collect();
             let mut positions = 0..;
-            said.retain(|_| positions.next().is_some_and(|position| kept.contains(&position)));
+            said.retain(|_| positions.next().is_some_and(|position| unrenamed.contains(&position)));
         }
         let taken = TakenColumns::new(signal, &said, encoded.as_deref());
         edit_children(bytes, &[container::SCOPES], encoded.as_deref(), |_, scope| {
@@ -134,16 +132,19 @@ impl<'p> Adapter<'p> {
                 plan.write(out, resource::ATTRIBUTES, attributes);
             })
         });
-        AdaptedResource { encoded, shape, plan }
+        let unrenamed = plan.attributes.as_ref().map(|planned| {
+            planned.iter().filter(|it| !it.is_renamed).map(|it| it.source).collect()
+        });
+        AdaptedResource { encoded, shape, unrenamed }
     }
 
     /// Finds or makes the plan of an item's attributes.
-    pub(super) fn plan<'a>(
+    pub(super) fn find_plan<'a>(
         &mut self,
         shape: &ShapeHash,
         context: &ItemContext<'_, '_>,
-        read: impl FnOnce() -> NewShape<'a>,
-    ) -> Rc<Plan> {
+        read: impl FnOnce() -> NewItem<'a>,
+    ) -> Rc<Plan<'a>> {
         let shape = shape.finish();
         let plan = match self.plans.find(shape) {
             Some(plan) => plan,
@@ -153,7 +154,7 @@ impl<'p> Adapter<'p> {
         plan
     }
 
-    fn note(&mut self, plan: &Plan) {
+    fn note(&mut self, plan: &Plan<'_>) {
         self.renamed += plan.renamed;
         self.facts.add_keys(&plan.keys);
     }
@@ -178,10 +179,11 @@ struct AdaptedResource {
     /// `None` if it stays as it was read.
     encoded: Option<Vec<u8>>,
     shape: u64,
-    plan: Rc<Plan>,
+    /// The positions of the attributes that keep their names, if others don't.
+    unrenamed: Option<HashSet<usize>>,
 }
 
-impl Plan {
+impl Plan<'_> {
     /// Writes the attributes of an item of the plan's shape.
     pub(super) fn write(&self, out: &mut Writer<'_>, number: u32, read: &[ReadAttribute<'_>]) {
         if let Some(planned) = &self.attributes {

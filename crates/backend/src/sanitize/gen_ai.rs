@@ -241,7 +241,7 @@ impl GenAi {
     }
 
     /// Returns `true` if OpenObserve would move or lose an attribute.
-    pub(super) fn loses(&self, attribute: &Planned) -> bool {
+    pub(super) fn loses(&self, attribute: &Planned<'_>) -> bool {
         let key = attribute.key.as_bytes();
         if !self.is_processed && ORDINARY.iter().any(|name| name.as_bytes() == key) {
             return true;

@@ -1,7 +1,7 @@
 //! Log records: severity, name of the event, and body.
 
 use super::adapter::{Adapter, ItemContext};
-use super::plan::NewShape;
+use super::plan::NewItem;
 use super::planned::ReadAttribute;
 use super::severity::{self, Severity};
 use super::write::write_value;
@@ -49,6 +49,10 @@ impl Adapter<'_> {
             .map(|_| encode_text(severity.text));
         let named_event = needs_event_name(event_name, record).then(|| encode_text(event_name));
         shape.add_fact(u64::from(original.is_some()) << 1 | u64::from(named_event.is_some()));
+        let added = original.iter().map(|it| (severity::ORIGINAL, it));
+        for (key, value) in added.chain(named_event.iter().map(|it| (EVENT_NAME, it))) {
+            shape.add(key.as_bytes(), value, context.taken);
+        }
         let read = || {
             let original = original.iter().map(|it| ReadAttribute::added(severity::ORIGINAL, it));
             let own = messages(record, log_record::ATTRIBUTES).map(ReadAttribute::read);
@@ -56,7 +60,7 @@ impl Adapter<'_> {
             original.chain(own).chain(named_event).collect::<Vec<_>>()
         };
         let plan =
-            self.plan(&shape, context, || NewShape { attributes: read(), body, gen_ai: None });
+            self.find_plan(&shape, context, || NewItem { attributes: read(), body, gen_ai: None });
         let is_extended = original.is_some() || named_event.is_some();
         if plan.is_as_read() && new_text.is_none() && !is_extended {
             return Edit::Keep;

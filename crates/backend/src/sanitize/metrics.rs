@@ -2,7 +2,7 @@
 
 use super::adapter::{Adapter, ItemContext};
 use super::histograms::{complete, to_explicit_buckets};
-use super::plan::NewShape;
+use super::plan::NewItem;
 use super::planned::ReadAttribute;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -180,7 +180,7 @@ impl Adapter<'_> {
         let item = Item::new(kind, point);
         self.facts.times.add(item.time_unix_nano());
         let read = || item.attributes().map(ReadAttribute::read).collect::<Vec<_>>();
-        let plan = self.plan(&shape, context, || NewShape {
+        let plan = self.find_plan(&shape, context, || NewItem {
             attributes: read(),
             body: None,
             gen_ai: None,

@@ -13,19 +13,19 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// What changes in the items of one shape.
-pub(super) struct Plan {
+pub(super) struct Plan<'a> {
     /// The attributes to write; `None` if all stay.
-    pub(super) attributes: Option<Vec<Planned>>,
+    pub(super) attributes: Option<Vec<Planned<'a>>>,
     /// The body of a log record to write; `None` if it stays.
-    pub(super) body: Option<Planned>,
+    pub(super) body: Option<Planned<'a>>,
     /// Number of keys that are renamed because another key has their column.
     pub(super) renamed: usize,
     /// The keys that an item has then.
     pub(super) keys: KeySketch,
 }
 
-/// The item of a new shape.
-pub(super) struct NewShape<'a> {
+/// An item whose shape has no plan yet.
+pub(super) struct NewItem<'a> {
     pub(super) attributes: Vec<ReadAttribute<'a>>,
     /// The encoded body of a log record.
     pub(super) body: Option<&'a [u8]>,
@@ -33,19 +33,19 @@ pub(super) struct NewShape<'a> {
     pub(super) gen_ai: Option<GenAi>,
 }
 
-impl Plan {
-    pub(super) fn of_item(shape: &NewShape<'_>, taken: &TakenColumns<'_>) -> Self {
-        let mut planned = Planned::read_all(&shape.attributes, taken);
+impl<'a> Plan<'a> {
+    pub(super) fn of_item(item: &NewItem<'a>, taken: &TakenColumns<'_>) -> Self {
+        let mut planned = Planned::read_all(&item.attributes, taken);
         let mut claims = ColumnClaims::default();
-        let body = shape.body.map(|value| plan_body(value, &mut claims));
+        let body = item.body.map(|value| plan_body(value, &mut claims));
         // The text that the rule about severities adds is the first attribute.
         let is_original = |attribute: &ReadAttribute<'_>| attribute.is_added(severity::ORIGINAL);
-        if shape.attributes.first().is_some_and(is_original) {
+        if item.attributes.first().is_some_and(is_original) {
             let others = planned.iter_mut().skip(1);
             others.filter(|it| it.key == severity::ORIGINAL).for_each(Planned::make_room);
         }
-        let loses = |attribute: &Planned| {
-            shape.gen_ai.as_ref().is_some_and(|gen_ai| gen_ai.loses(attribute))
+        let loses = |attribute: &Planned<'_>| {
+            item.gen_ai.as_ref().is_some_and(|gen_ai| gen_ai.loses(attribute))
         };
         plan_texts(&mut planned);
         let numbers = taken.has_types().then(|| separate_types(&mut planned));
@@ -53,15 +53,15 @@ impl Plan {
         if let Some(numbers) = numbers {
             numbers.add_to(&mut planned, |attribute| taken.collides(attribute));
         }
-        let mut plan = Self::new(planned, shape.attributes.len(), &claims, KeyHash::of_item);
+        let mut plan = Self::new(planned, item.attributes.len(), &claims, KeyHash::of_item);
         plan.keys.has_maps |= body.as_ref().is_some_and(Planned::is_map);
         plan.body = body.filter(|body| !body.is_unchanged());
         plan
     }
 
-    pub(super) fn of_resource(attributes: &[ReadAttribute<'_>], signal: &SignalColumns) -> Self {
+    pub(super) fn of_resource(attributes: &[ReadAttribute<'a>], signal: &SignalColumns) -> Self {
         let mut planned = Planned::read_all_alone(attributes);
-        let collides = |it: &Planned| signal.is_reserved_in_resources(it.key.as_bytes());
+        let collides = |it: &Planned<'_>| signal.is_reserved_in_resources(it.key.as_bytes());
         let mut claims = ColumnClaims::default();
         plan_texts(&mut planned);
         let numbers = signal.has_types.then(|| separate_types(&mut planned));
@@ -73,7 +73,7 @@ impl Plan {
     }
 
     fn new(
-        planned: Vec<Planned>,
+        planned: Vec<Planned<'a>>,
         read: usize,
         claims: &ColumnClaims,
         hash: fn(&[u8]) -> KeyHash,
@@ -81,6 +81,9 @@ impl Plan {
         let mut keys = KeySketch::default();
         for attribute in &planned {
             keys.add_key(hash(attribute.key.as_bytes()));
+            if let Some(added) = attribute.added_number() {
+                keys.add_key(hash(added.key.as_bytes()));
+            }
             keys.has_maps |= attribute.is_map();
         }
         let stays = planned.len() == read && are_unchanged(&planned);
@@ -88,12 +91,23 @@ impl Plan {
         Self { attributes, body: None, renamed: claims.renamed(), keys }
     }
 
+    fn count(&self) -> usize {
+        self.attributes.iter().flatten().chain(&self.body).map(Planned::count).sum()
+    }
+
+    fn into_owned(self) -> Plan<'static> {
+        let Self { attributes, body, renamed, keys } = self;
+        let own =
+            |planned: Vec<Planned<'a>>| planned.into_iter().map(Planned::into_owned).collect();
+        Plan { attributes: attributes.map(own), body: body.map(Planned::into_owned), renamed, keys }
+    }
+
     pub(super) fn is_as_read(&self) -> bool {
         self.attributes.is_none() && self.body.is_none()
     }
 }
 
-fn plan_body(value: &[u8], claims: &mut ColumnClaims) -> Planned {
+fn plan_body<'a>(value: &'a [u8], claims: &mut ColumnClaims) -> Planned<'a> {
     let mut body = Planned::read_alone(0, b"body", value);
     plan_texts(std::slice::from_mut(&mut body));
     if body.is_map() {
@@ -106,22 +120,27 @@ fn plan_body(value: &[u8], claims: &mut ColumnClaims) -> Planned {
 /// The plans of the shapes that this thread has seen. A plan follows from its shape, so that a forgotten one only costs time.
 pub(super) struct Plans {
     slots: Vec<Option<KnownPlan>>,
+    /// Number of attributes and entries in all plans since the table was empty.
+    kept: usize,
 }
 
 struct KnownPlan {
     shape: u64,
-    plan: Rc<Plan>,
+    plan: Rc<Plan<'static>>,
 }
 
 /// More than the shapes of most functions, so that few share a slot.
 const SLOTS: usize = 1 << 11;
 
-/// A plan with more attributes and entries isn't kept, so that all kept ones together have less than 32 MiB.
-const MAX_KEPT_ATTRIBUTES: usize = 64;
+/// Limit on the attributes and entries of all kept plans, which have about 150 bytes each. Above it, all are forgotten.
+const MAX_KEPT: usize = 1 << 16;
+
+/// Limit on those of one plan that is kept.
+const MAX_OF_ONE: usize = 1 << 12;
 
 thread_local! {
     static PLANS: RefCell<Plans> =
-        RefCell::new(Plans { slots: std::iter::repeat_with(|| None).take(SLOTS).collect() });
+        RefCell::new(Plans { slots: std::iter::repeat_with(|| None).take(SLOTS).collect(), kept: 0 });
 }
 
 impl Plans {
@@ -131,18 +150,24 @@ impl Plans {
     }
 
     #[inline]
-    pub(super) fn find(&self, shape: u64) -> Option<Rc<Plan>> {
+    pub(super) fn find(&self, shape: u64) -> Option<Rc<Plan<'static>>> {
         let known = self.slots.get(slot(shape))?.as_ref()?;
         (known.shape == shape).then(|| Rc::clone(&known.plan))
     }
 
     #[cold]
-    pub(super) fn add(&mut self, shape: u64, plan: Plan) -> Rc<Plan> {
-        let plan = Rc::new(plan);
-        let planned = plan.attributes.iter().flatten().chain(&plan.body);
-        if planned.map(Planned::count).sum::<usize>() <= MAX_KEPT_ATTRIBUTES
-            && let Some(slot) = self.slots.get_mut(slot(shape))
-        {
+    pub(super) fn add<'a>(&mut self, shape: u64, plan: Plan<'a>) -> Rc<Plan<'a>> {
+        let count = plan.count();
+        if count > MAX_OF_ONE {
+            return Rc::new(plan);
+        }
+        if self.kept + count > MAX_KEPT {
+            self.slots.fill_with(|| None);
+            self.kept = 0;
+        }
+        self.kept += count;
+        let plan = Rc::new(plan.into_owned());
+        if let Some(slot) = self.slots.get_mut(slot(shape)) {
             *slot = Some(KnownPlan { shape, plan: Rc::clone(&plan) });
         }
         plan

@@ -6,6 +6,8 @@ use super::gen_ai;
 use super::names::stored_key;
 use super::taken_columns::{ColumnVerdict, JUDGED_LEVELS, TakenColumns};
 use super::text_values::has_text_values;
+use super::typed_columns::NUMBER;
+use std::borrow::Cow;
 use wire::field::key_value;
 use wire::protobuf::{Value, Writer, fields};
 use wire::view::{key_and_value, map_entries};
@@ -124,8 +126,8 @@ pub(super) enum Form {
 
 /// An attribute, or an entry of a map, as a rule plans it.
 #[derive(Clone, Debug)]
-pub(super) struct Planned {
-    pub(super) key: String,
+pub(super) struct Planned<'a> {
+    pub(super) key: Cow<'a, str>,
     /// Its place among the attributes, or the entries, that were read.
     pub(super) source: usize,
     pub(super) class: Class,
@@ -133,19 +135,21 @@ pub(super) struct Planned {
     /// The entries of a map.
     pub(super) entries: Vec<Self>,
     /// The column in which the resource says the same.
-    pub(super) said_in: Option<Vec<u8>>,
+    pub(super) said_in: Option<Box<[u8]>>,
+    /// `true` if the number that became text has a further column.
+    pub(super) adds_number: bool,
     /// `true` if OpenObserve reads a number from the value, under one of the keys for which that matters.
     pub(super) reads_as_number: bool,
     pub(super) is_renamed: bool,
 }
 
-impl Planned {
+impl<'a> Planned<'a> {
     /// The attributes of an item whose resource has taken columns, as they were read.
     pub(super) fn read_all(
-        attributes: &[ReadAttribute<'_>],
+        attributes: &[ReadAttribute<'a>],
         taken: &TakenColumns<'_>,
     ) -> Vec<Self> {
-        let read = |(source, attribute): (usize, &ReadAttribute<'_>)| {
+        let read = |(source, attribute): (usize, &ReadAttribute<'a>)| {
             let ReadAttribute { key, value, .. } = *attribute;
             Self::read(source, key, value, Some((&[], taken)), JUDGED_LEVELS)
         };
@@ -153,22 +157,22 @@ impl Planned {
     }
 
     /// Attributes that have no columns of a resource beside them, as they were read.
-    pub(super) fn read_all_alone(attributes: &[ReadAttribute<'_>]) -> Vec<Self> {
-        let read = |(source, attribute): (usize, &ReadAttribute<'_>)| {
+    pub(super) fn read_all_alone(attributes: &[ReadAttribute<'a>]) -> Vec<Self> {
+        let read = |(source, attribute): (usize, &ReadAttribute<'a>)| {
             Self::read_alone(source, attribute.key, attribute.value)
         };
         attributes.iter().enumerate().map(read).collect()
     }
 
     /// A value that has no columns of a resource beside it.
-    pub(super) fn read_alone(source: usize, key: &[u8], value: &[u8]) -> Self {
+    pub(super) fn read_alone(source: usize, key: &'a [u8], value: &'a [u8]) -> Self {
         Self::read(source, key, value, None, 0)
     }
 
     fn read(
         source: usize,
-        key: &[u8],
-        value: &[u8],
+        key: &'a [u8],
+        value: &'a [u8],
         beside: Option<(&[u8], &TakenColumns<'_>)>,
         levels: usize,
     ) -> Self {
@@ -185,12 +189,13 @@ impl Planned {
             Self::read(source, key, value, within, levels.saturating_sub(1))
         };
         Self {
-            key: String::from_utf8_lossy(key).into_owned(),
+            key: String::from_utf8_lossy(key),
             source,
             class,
             form: Form::Unchanged,
             entries: map_entries(value).enumerate().map(entry).collect(),
-            said_in: is_said.then_some(column),
+            said_in: is_said.then(|| column.into()),
+            adds_number: false,
             reads_as_number: gen_ai::reads_as_number(key, value),
             is_renamed: false,
         }
@@ -206,7 +211,7 @@ impl Planned {
     }
 
     pub(super) fn rename(&mut self, key: String) {
-        self.key = key;
+        self.key = Cow::Owned(key);
         self.is_renamed = true;
     }
 
@@ -215,11 +220,40 @@ impl Planned {
         self.rename(format!("attr_{}", self.key));
     }
 
-    /// Another attribute for the same value.
-    pub(super) fn beside(&self, end: &str, class: Class, form: Form) -> Self {
-        let key = format!("{}{end}", self.key);
-        let entries = Vec::new();
-        Self { key, class, form, said_in: None, entries, is_renamed: true, ..self.clone() }
+    /// Another attribute for the same value, with this end of its name.
+    pub(super) fn with_end(&self, end: &str, class: Class, form: Form) -> Self {
+        Self {
+            key: Cow::Owned(format!("{}{end}", self.key)),
+            source: self.source,
+            class,
+            form,
+            entries: Vec::new(),
+            said_in: None,
+            adds_number: false,
+            reads_as_number: false,
+            is_renamed: true,
+        }
+    }
+
+    /// The further column of a number, if there is one.
+    pub(super) fn added_number(&self) -> Option<Self> {
+        self.adds_number.then(|| self.with_end(NUMBER, Class::Double, Form::Number))
+    }
+
+    /// The same for all items of the shape.
+    pub(super) fn into_owned(self) -> Planned<'static> {
+        let Self { key, source, class, form, entries, said_in, adds_number, .. } = self;
+        Planned {
+            key: Cow::Owned(key.into_owned()),
+            source,
+            class,
+            form,
+            entries: entries.into_iter().map(Self::into_owned).collect(),
+            said_in,
+            adds_number,
+            reads_as_number: self.reads_as_number,
+            is_renamed: self.is_renamed,
+        }
     }
 
     /// Returns `true` if the attribute and all in it are written as they were read.
@@ -229,6 +263,6 @@ impl Planned {
 }
 
 /// Returns `true` if attributes are those that were read.
-pub(super) fn are_unchanged(planned: &[Planned]) -> bool {
+pub(super) fn are_unchanged(planned: &[Planned<'_>]) -> bool {
     planned.iter().all(Planned::is_unchanged)
 }

@@ -51,7 +51,7 @@ impl ColumnClaims {
     }
 
     /// Claims columns for the entries of a log record's body, and renames entries whose columns are taken.
-    pub(super) fn separate_body(&mut self, body: &mut [Planned]) {
+    pub(super) fn separate_body(&mut self, body: &mut [Planned<'_>]) {
         self.separate_below(within(below(START, b"body")), body, MAP_LEVELS - 1);
     }
 
@@ -60,8 +60,8 @@ impl ColumnClaims {
     /// becomes `attr_2_severity`.
     pub(super) fn separate(
         &mut self,
-        attributes: &mut [Planned],
-        collides: impl Fn(&Planned) -> bool,
+        attributes: &mut [Planned<'_>],
+        collides: impl Fn(&Planned<'_>) -> bool,
     ) {
         let colliding: Vec<bool> = attributes.iter().map(&collides).collect();
         // Keys that may stay have their columns before renamed ones, and a resource's service name before all.
@@ -97,7 +97,7 @@ impl ColumnClaims {
     fn separate_below(
         &mut self,
         path: ColumnKey,
-        attributes: &mut [Planned],
+        attributes: &mut [Planned<'_>],
         levels: usize,
     ) -> bool {
         let mut has_renamed = false;
@@ -107,7 +107,7 @@ impl ColumnClaims {
                 let entries = &mut attribute.entries;
                 has_renamed |= self.separate_below(within(place), entries, levels - 1);
             } else if !self.claim(place) {
-                self.rename(path, attribute, &|_: &Planned| false);
+                self.rename(path, attribute, &|_: &Planned<'_>| false);
                 self.renamed += 1;
                 has_renamed = true;
             }
@@ -118,8 +118,8 @@ impl ColumnClaims {
     fn rename(
         &mut self,
         path: ColumnKey,
-        attribute: &mut Planned,
-        collides: &impl Fn(&Planned) -> bool,
+        attribute: &mut Planned<'_>,
+        collides: &impl Fn(&Planned<'_>) -> bool,
     ) {
         /// So many keys of a resource have the names of renamed keys only in an attack with this resource. The next name then
         /// replaces the value of such a key.
@@ -180,10 +180,12 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    fn planned(keys: &[String]) -> Vec<Planned> {
-        let plan =
-            |(source, key): (usize, &String)| Planned::read_alone(source, key.as_bytes(), &[]);
-        keys.iter().enumerate().map(plan).collect()
+    fn planned(keys: &[String]) -> Vec<Planned<'_>> {
+        let mut planned = Vec::new();
+        for (source, key) in keys.iter().enumerate() {
+            planned.push(Planned::read_alone(source, key.as_bytes(), &[]));
+        }
+        planned
     }
 
     /// A search reads the entries of a map, so their number decides the time that an item takes.
@@ -196,7 +198,8 @@ mod tests {
             is_found && searches.get() < NAMES
         };
         // The resource has all names that the key could get.
-        let mut alone = planned(&["severity".to_owned()]);
+        let key = ["severity".to_owned()];
+        let mut alone = planned(&key);
         ColumnClaims::default().separate(&mut alone, |_| search(true));
         assert!(searches.take() < 20);
         // The item has them.

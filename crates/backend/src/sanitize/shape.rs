@@ -29,7 +29,7 @@ impl ShapeHash {
         Self { hasher, is_watched: false }
     }
 
-    /// Adds an attribute.
+    /// Adds an attribute. Only keys that pass the signal's filter may have values on which a plan depends.
     #[inline]
     pub(super) fn add(&mut self, key: &[u8], value: &[u8], taken: &TakenColumns<'_>) {
         let class = Class::of(value);

@@ -209,7 +209,7 @@ impl<'c> TakenColumns<'c> {
     }
 
     /// Returns `true` if an attribute, or an entry of its map, would overwrite a column with another value.
-    pub(super) fn collides(&self, attribute: &Planned) -> bool {
+    pub(super) fn collides(&self, attribute: &Planned<'_>) -> bool {
         if !attribute.is_map() && !self.filter.may_have(attribute.key.as_bytes()) {
             return false;
         }
@@ -217,11 +217,11 @@ impl<'c> TakenColumns<'c> {
     }
 
     /// Returns `true` if an attribute or entry below this path would overwrite a column.
-    fn overwrites(&self, path: &mut Vec<u8>, attribute: &Planned, levels: usize) -> bool {
+    fn overwrites(&self, path: &mut Vec<u8>, attribute: &Planned<'_>, levels: usize) -> bool {
         let Some(levels) = levels.checked_sub(1) else { return false };
         let length = path.len();
         path.extend(stored_key(attribute.key.as_bytes()));
-        let is_said = attribute.said_in.as_ref() == Some(path);
+        let is_said = attribute.said_in.as_deref() == Some(path.as_slice());
         let mut overwrites = !is_said && self.filter.may_have(path) && self.has_column(path);
         if !overwrites && attribute.is_map() {
             path.push(b'_');

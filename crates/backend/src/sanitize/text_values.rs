@@ -16,7 +16,7 @@ use wire::view::key_and_value;
 const NUMBER_TOKEN: &str = "$serde_json::private::Number";
 
 /// Plans texts for values of attributes that JSON lacks.
-pub(super) fn plan_texts(attributes: &mut [Planned]) {
+pub(super) fn plan_texts(attributes: &mut [Planned<'_>]) {
     for attribute in attributes {
         match attribute.class {
             Class::Bytes | Class::NotFinite => {

@@ -1,7 +1,7 @@
 //! Spans: ids, times, and what OpenObserve has no column for.
 
 use super::adapter::{Adapter, ItemContext};
-use super::plan::NewShape;
+use super::plan::NewItem;
 use super::planned::{Planned, ReadAttribute};
 use super::same_column::ColumnClaims;
 use super::text_values::{has_text_values, plan_texts};
@@ -105,7 +105,7 @@ impl Adapter<'_> {
             own.chain(counts).collect::<Vec<_>>()
         };
         let plan =
-            self.plan(&shape, context, || NewShape { attributes: read(), body: None, gen_ai });
+            self.find_plan(&shape, context, || NewItem { attributes: read(), body: None, gen_ai });
         if plan.is_as_read() && faults.are_none() && new_end.is_none() {
             return Edit::Keep;
         }
@@ -150,7 +150,7 @@ impl Adapter<'_> {
             messages(bytes, part.attributes).map(ReadAttribute::read).collect();
         let mut planned = Planned::read_all_alone(&attributes);
         plan_texts(&mut planned);
-        let is_field = |it: &Planned| part.is_field(it.key.as_bytes());
+        let is_field = |it: &Planned<'_>| part.is_field(it.key.as_bytes());
         if planned.iter().any(is_field) {
             let mut claims = ColumnClaims::default();
             claims.separate(&mut planned, is_field);

@@ -45,7 +45,7 @@ impl Level<'_> {
     }
 
     /// Returns `true` if the entries of this value have columns of their own.
-    fn descends(self, planned: &Planned) -> bool {
+    fn descends(self, planned: &Planned<'_>) -> bool {
         planned.is_map() && self.levels > 1
     }
 }
@@ -56,43 +56,50 @@ pub(super) struct Numbers(Vec<usize>);
 
 impl Numbers {
     /// Adds a column for each number, by the present name of its attribute, except for those that are taken.
-    pub(super) fn add_to(self, attributes: &mut Vec<Planned>, is_taken: impl Fn(&Planned) -> bool) {
-        self.add(Level::ATTRIBUTES, attributes, is_taken);
+    pub(super) fn add_to(
+        self,
+        attributes: &mut [Planned<'_>],
+        is_taken: impl Fn(&Planned<'_>) -> bool,
+    ) {
+        let own = self.own_columns(Level::ATTRIBUTES, attributes);
+        for position in self.0 {
+            let Some(attribute) = attributes.get_mut(position) else { continue };
+            let added = attribute.with_end(NUMBER, Class::Double, Form::Number);
+            let column = Level::ATTRIBUTES.column(&added.key);
+            attribute.adds_number = !own.contains(&column) && !is_taken(&added);
+        }
     }
 
-    fn add(
-        self,
-        level: Level<'_>,
-        attributes: &mut Vec<Planned>,
-        is_taken: impl Fn(&Planned) -> bool,
-    ) {
-        if self.0.is_empty() {
-            return;
-        }
-        let own = number_columns(level, attributes);
+    /// Adds an entry for each number to a map.
+    fn add_entries(self, level: Level<'_>, entries: &mut Vec<Planned<'_>>) {
+        let own = self.own_columns(level, entries);
         for position in self.0 {
-            let Some(attribute) = attributes.get(position) else { continue };
-            let added = attribute.beside(NUMBER, Class::Double, Form::Number);
-            if !own.contains(&level.column(&added.key)) && !is_taken(&added) {
-                attributes.push(added);
+            let Some(entry) = entries.get(position) else { continue };
+            let added = entry.with_end(NUMBER, Class::Double, Form::Number);
+            if !own.contains(&level.column(&added.key)) {
+                entries.push(added);
             }
         }
+    }
+
+    fn own_columns(&self, level: Level<'_>, attributes: &[Planned<'_>]) -> HashSet<Vec<u8>> {
+        if self.0.is_empty() { HashSet::new() } else { number_columns(level, attributes) }
     }
 }
 
 /// Gives each value of a resource or record a column of its type. The numbers that this returns are to be added when all attributes
 /// have their names.
-pub(super) fn separate_types(attributes: &mut Vec<Planned>) -> Numbers {
+pub(super) fn separate_types(attributes: &mut Vec<Planned<'_>>) -> Numbers {
     separate(Level::ATTRIBUTES, attributes)
 }
 
 /// Gives each entry of a log record's body, which OpenObserve stores as text, a column of texts.
-pub(super) fn separate_body(entries: &mut Vec<Planned>) {
+pub(super) fn separate_body(entries: &mut Vec<Planned<'_>>) {
     let _none = separate(Level::BODY, entries);
 }
 
 /// The columns of numbers that attributes have by their own names.
-fn number_columns(level: Level<'_>, attributes: &[Planned]) -> HashSet<Vec<u8>> {
+fn number_columns(level: Level<'_>, attributes: &[Planned<'_>]) -> HashSet<Vec<u8>> {
     let mut columns = HashSet::new();
     for attribute in attributes {
         let column = level.column(&attribute.key);
@@ -107,7 +114,7 @@ fn number_columns(level: Level<'_>, attributes: &[Planned]) -> HashSet<Vec<u8>> 
 }
 
 /// Makes texts of all values but those under the names of columns with numbers.
-fn separate(level: Level<'_>, attributes: &mut Vec<Planned>) -> Numbers {
+fn separate(level: Level<'_>, attributes: &mut Vec<Planned<'_>>) -> Numbers {
     let mut numbers = Vec::new();
     let mut texts = Vec::new();
     for (position, attribute) in attributes.iter_mut().enumerate() {
@@ -119,14 +126,14 @@ fn separate(level: Level<'_>, attributes: &mut Vec<Planned>) -> Numbers {
             let path = [&*column, b"_"].concat();
             let below = level.below(&path);
             let numbers = separate(below, &mut attribute.entries);
-            numbers.add(below, &mut attribute.entries, |_| false);
+            numbers.add_entries(below, &mut attribute.entries);
             continue;
         }
         let is_number = attribute.class.is_number() && !level.are_texts;
         if has_numbers(&column) {
             if is_number {
                 if attribute.class == Class::LargeInt {
-                    texts.push(attribute.beside(TEXT, Class::Text, Form::Text));
+                    texts.push(attribute.with_end(TEXT, Class::Text, Form::Text));
                 }
                 if attribute.class != Class::Double {
                     attribute.form = Form::Number;

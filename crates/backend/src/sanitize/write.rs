@@ -10,26 +10,37 @@ use wire::view::map_entries;
 pub(super) fn write_attributes(
     out: &mut Writer<'_>,
     number: u32,
-    planned: &[Planned],
+    planned: &[Planned<'_>],
     read: &[ReadAttribute<'_>],
 ) {
     for attribute in planned {
-        let Some(source) = read.get(attribute.source) else { continue };
-        if attribute.is_unchanged() && !source.encoded.is_empty() {
-            out.always_bytes(number, source.encoded);
-            continue;
-        }
-        out.message(number, |pair| {
-            pair.always_bytes(key_value::KEY, attribute.key.as_bytes());
-            if !source.value.is_empty() {
-                pair.message(key_value::VALUE, |out| write_value(out, attribute, source.value));
-            }
-        });
+        write_attribute(out, number, attribute, read);
+    }
+    for added in planned.iter().filter_map(Planned::added_number) {
+        write_attribute(out, number, &added, read);
     }
 }
 
+fn write_attribute(
+    out: &mut Writer<'_>,
+    number: u32,
+    planned: &Planned<'_>,
+    read: &[ReadAttribute<'_>],
+) {
+    let Some(source) = read.get(planned.source) else { return };
+    if planned.is_unchanged() && !source.encoded.is_empty() {
+        return out.always_bytes(number, source.encoded);
+    }
+    out.message(number, |pair| {
+        pair.always_bytes(key_value::KEY, planned.key.as_bytes());
+        if !source.value.is_empty() {
+            pair.message(key_value::VALUE, |out| write_value(out, planned, source.value));
+        }
+    });
+}
+
 /// Writes the fields of a value as it is planned.
-pub(super) fn write_value(out: &mut Writer<'_>, planned: &Planned, value: &[u8]) {
+pub(super) fn write_value(out: &mut Writer<'_>, planned: &Planned<'_>, value: &[u8]) {
     match planned.form {
         Form::Unchanged if planned.is_map() && !planned.is_unchanged() => {
             let entries: Vec<ReadAttribute<'_>> =

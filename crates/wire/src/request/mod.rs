@@ -159,7 +159,7 @@ impl Request {
         Self { may_have_reserved_names, ..request }
     }
 
-    /// Wraps bytes just written by our own encoder.
+    /// Wraps bytes just written by our own encoder, in the canonical form.
     pub fn trusted(kind: SignalKind, bytes: Vec<u8>) -> Self {
         let items = view::count(&bytes, kind.path_to_items());
         Self::counted(kind, bytes, items)

@@ -5,7 +5,7 @@ use crate::support::{
     Backend, body, default_options, deliver, deliver_event, gzip_base64, incoming, kinesis_event,
     line_of, payload, takes,
 };
-use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::Request;
 
@@ -21,6 +21,18 @@ pub(crate) fn line_of_records(records: usize, body_bytes: usize) -> String {
         },
     };
     line_of(Request::of_log_records(None, vec![record; records]).bytes(), "logs")
+}
+
+/// A line with one record that has so many numbers, each of which gets a further column.
+pub(crate) fn line_of_attributes(attributes: usize) -> String {
+    let attribute = |number: usize| KeyValue {
+        key: format!("k{number}"),
+        value: Some(AnyValue { value: Some(Value::IntValue(5)) }),
+        ..KeyValue::default()
+    };
+    let attributes = (0..attributes).map(attribute).collect();
+    let record = LogRecord { attributes, ..LogRecord::default() };
+    line_of(Request::of_log_records(None, vec![record]).bytes(), "logs")
 }
 
 #[test]

@@ -5,7 +5,7 @@
 mod events;
 mod messages;
 
-use crate::hostile_lines::bombs::line_of_records;
+use crate::hostile_lines::bombs::{line_of_attributes, line_of_records};
 use crate::not_taken::destination;
 use crate::support::{config, default_options, invocation};
 use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
@@ -102,6 +102,9 @@ const CASES: &[MemoryCase] = &[
         lines(&with_neighbours(1, &line_of_records(1, 15 << 20)))
     })
     .with_rules(routes),
+    MemoryCase::new("a_record_of_many_attributes", 1001, || {
+        lines(&with_neighbours(1, &line_of_attributes(245_000)))
+    }),
     MemoryCase::new("many_records_on_sixteen_routes", 16 * 41_000, || {
         lines(&with_neighbours(4, &line_of_records(10_000, 1_500)))
     })

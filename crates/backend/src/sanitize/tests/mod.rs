@@ -217,6 +217,22 @@ fn the_name_of_an_event_is_an_attribute_unless_another_says_the_same() {
     }
 }
 
+/// Their values decide whether they repeat what the resource says, so records with other values have other shapes.
+#[test]
+fn an_added_attribute_is_compared_with_the_resource_in_each_record() {
+    let resource = || resource("service.name=shop, event.name=paid");
+    let named = |name: &str| LogRecord { event_name: name.to_owned(), ..record() };
+    let with = |text: &str| LogRecord { attributes: attributes(text), ..record() };
+    for (first, second) in [("paid", "sent"), ("sent", "paid")] {
+        let expected = |name: &str| match name {
+            "paid" => with("event.name=paid"),
+            other => with(&format!("attr_event.name={other}")),
+        };
+        let given = logs(resource(), vec![named(first), named(second)]);
+        check(&given, &logs(resource(), vec![expected(first), expected(second)]));
+    }
+}
+
 #[test]
 fn spans_with_invalid_ids_are_refused_unchanged() {
     // Without a service name, which the adaptation would add.
