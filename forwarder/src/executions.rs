@@ -137,9 +137,11 @@ impl Executions {
         for _ in 0..MAX_PAGES {
             let page = HistoryPage { arn: &execution.arn, token: token.as_deref(), max_events };
             let answer = match execution.kind {
-                ExecutionKind::StateMachine => self.histories.of_machine(page, deadline).await,
+                ExecutionKind::StateMachine => {
+                    self.histories.read_machine_page(page, deadline).await
+                }
                 ExecutionKind::DurableFunction => {
-                    self.histories.of_durable_function(page, deadline).await
+                    self.histories.read_durable_page(page, deadline).await
                 }
             };
             let answer = answer.map_err(Unread::Refused)?;

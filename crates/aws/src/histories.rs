@@ -107,7 +107,7 @@ impl ExecutionHistories {
     }
 
     /// Reads a page of the history of a state machine's execution (`GetExecutionHistory`), as AWS's JSON.
-    pub async fn of_machine(
+    pub async fn read_machine_page(
         &self,
         page: HistoryPage<'_>,
         deadline: Instant,
@@ -165,7 +165,7 @@ impl ExecutionHistories {
     }
 
     /// Reads a page of the history of a durable function's execution (`GetDurableExecutionHistory`), as AWS's JSON.
-    pub async fn of_durable_function(
+    pub async fn read_durable_page(
         &self,
         page: HistoryPage<'_>,
         deadline: Instant,

@@ -7,7 +7,6 @@ use super::request_facts::RequestFacts;
 use super::shape::ShapeHash;
 use super::taken_columns::{SignalColumns, TakenColumns};
 use super::write::write_attributes;
-use std::collections::HashSet;
 use std::rc::Rc;
 use wire::edit::{Edit, edit_children, replace_fields};
 use wire::field::{any_value, container, request, resource, scope_container};
@@ -67,12 +66,14 @@ impl<'p> Adapter<'p> {
         let container = Container::new(self.kind, bytes);
         let mut said = Vec::with_capacity(USUAL_ATTRIBUTES);
         said.extend(container.attributes().map(ReadAttribute::read));
-        let AdaptedResource { encoded, shape, unrenamed } =
+        let AdaptedResource { encoded, shape, renamed_places } =
             self.adapt_resource(container, &said, signal);
-        if let Some(unrenamed) = unrenamed {
+        if !renamed_places.is_empty() {
             // An attribute with another name says nothing in its former column.
-            let mut positions = 0..;
-            said.retain(|_| positions.next().is_some_and(|position| unrenamed.contains(&position)));
+            let mut places = 0..;
+            let mut is_renamed =
+                || renamed_places.binary_search(&places.next().unwrap_or_default());
+            said.retain(|_| is_renamed().is_err());
         }
         let taken = TakenColumns::new(signal, &said, encoded.as_deref());
         edit_children(bytes, &[container::SCOPES], encoded.as_deref(), |_, scope| {
@@ -124,7 +125,7 @@ impl<'p> Adapter<'p> {
         let shape = shape.finish();
         let plan = match self.plans.find(shape) {
             Some(plan) => plan,
-            None => self.plans.add(shape, Plan::of_resource(attributes, signal)),
+            None => self.plans.add(shape, Plan::make_for_resource(attributes, signal)),
         };
         self.note(&plan);
         let encoded = (!is_named || !plan.is_as_read()).then(|| {
@@ -132,10 +133,7 @@ impl<'p> Adapter<'p> {
                 plan.write(out, resource::ATTRIBUTES, attributes);
             })
         });
-        let unrenamed = plan.attributes.as_ref().map(|planned| {
-            planned.iter().filter(|it| !it.is_renamed).map(|it| it.source).collect()
-        });
-        AdaptedResource { encoded, shape, unrenamed }
+        AdaptedResource { encoded, shape, renamed_places: plan.renamed_places.clone() }
     }
 
     /// Finds or makes the plan of an item's attributes.
@@ -148,7 +146,7 @@ impl<'p> Adapter<'p> {
         let shape = shape.finish();
         let plan = match self.plans.find(shape) {
             Some(plan) => plan,
-            None => self.plans.add(shape, Plan::of_item(&read(), context.taken)),
+            None => self.plans.add(shape, Plan::make_for_item(&read(), context.taken)),
         };
         self.note(&plan);
         plan
@@ -179,8 +177,8 @@ struct AdaptedResource {
     /// `None` if it stays as it was read.
     encoded: Option<Vec<u8>>,
     shape: u64,
-    /// The positions of the attributes that keep their names, if others don't.
-    unrenamed: Option<HashSet<usize>>,
+    /// The places of the attributes that get another name, in order.
+    renamed_places: Vec<usize>,
 }
 
 impl Plan<'_> {

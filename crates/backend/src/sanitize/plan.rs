@@ -18,6 +18,8 @@ pub(super) struct Plan<'a> {
     pub(super) attributes: Option<Vec<Planned<'a>>>,
     /// The body of a log record to write; `None` if it stays.
     pub(super) body: Option<Planned<'a>>,
+    /// The places of attributes that were read and get another name, in order.
+    pub(super) renamed_places: Vec<usize>,
     /// Number of keys that are renamed because another key has their column.
     pub(super) renamed: usize,
     /// The keys that an item has then.
@@ -34,7 +36,7 @@ pub(super) struct NewItem<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn of_item(item: &NewItem<'a>, taken: &TakenColumns<'_>) -> Self {
+    pub(super) fn make_for_item(item: &NewItem<'a>, taken: &TakenColumns<'_>) -> Self {
         let mut planned = Planned::read_all(&item.attributes, taken);
         let mut claims = ColumnClaims::default();
         let body = item.body.map(|value| plan_body(value, &mut claims));
@@ -59,7 +61,10 @@ impl<'a> Plan<'a> {
         plan
     }
 
-    pub(super) fn of_resource(attributes: &[ReadAttribute<'a>], signal: &SignalColumns) -> Self {
+    pub(super) fn make_for_resource(
+        attributes: &[ReadAttribute<'a>],
+        signal: &SignalColumns,
+    ) -> Self {
         let mut planned = Planned::read_all_alone(attributes);
         let collides = |it: &Planned<'_>| signal.is_reserved_in_resources(it.key.as_bytes());
         let mut claims = ColumnClaims::default();
@@ -86,9 +91,11 @@ impl<'a> Plan<'a> {
             }
             keys.has_maps |= attribute.is_map();
         }
+        let renamed = planned.iter().take(read).filter(|attribute| attribute.is_renamed);
+        let renamed_places = renamed.map(|attribute| attribute.source).collect();
         let stays = planned.len() == read && are_unchanged(&planned);
         let attributes = (!stays).then_some(planned);
-        Self { attributes, body: None, renamed: claims.renamed(), keys }
+        Self { attributes, body: None, renamed_places, renamed: claims.renamed(), keys }
     }
 
     fn count(&self) -> usize {
@@ -96,10 +103,11 @@ impl<'a> Plan<'a> {
     }
 
     fn into_owned(self) -> Plan<'static> {
-        let Self { attributes, body, renamed, keys } = self;
+        let Self { attributes, body, renamed_places, renamed, keys } = self;
         let own =
             |planned: Vec<Planned<'a>>| planned.into_iter().map(Planned::into_owned).collect();
-        Plan { attributes: attributes.map(own), body: body.map(Planned::into_owned), renamed, keys }
+        let attributes = attributes.map(own);
+        Plan { attributes, body: body.map(Planned::into_owned), renamed_places, renamed, keys }
     }
 
     pub(super) fn is_as_read(&self) -> bool {

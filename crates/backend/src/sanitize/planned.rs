@@ -69,8 +69,8 @@ pub(super) enum Class {
 
 impl Class {
     #[inline]
-    pub(super) fn of(value: &[u8]) -> Self {
-        match Self::of_outside(value) {
+    pub(super) fn read(value: &[u8]) -> Self {
+        match Self::read_outside(value) {
             Self::Array if has_text_values(value) => Self::ArrayWithOthers,
             class => class,
         }
@@ -78,7 +78,7 @@ impl Class {
 
     /// The class without a look into arrays.
     #[inline]
-    pub(super) fn of_outside(value: &[u8]) -> Self {
+    pub(super) fn read_outside(value: &[u8]) -> Self {
         // The first byte has the number and the type of the value's field.
         match value {
             [0x0a, ..] => Self::Text,
@@ -181,7 +181,7 @@ impl<'a> Planned<'a> {
         let column: Vec<u8> = column.unwrap_or_default();
         let is_said = beside
             .is_some_and(|(_, taken)| taken.judge_column(&column, value) == ColumnVerdict::Said);
-        let class = Class::of(value);
+        let class = Class::read(value);
         let path = [&*column, b"_"].concat();
         let within = beside.map(|(_, taken)| (&*path, taken));
         let entry = |(source, encoded)| {

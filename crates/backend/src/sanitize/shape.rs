@@ -32,7 +32,7 @@ impl ShapeHash {
     /// Adds an attribute. Only keys that pass the signal's filter may have values on which a plan depends.
     #[inline]
     pub(super) fn add(&mut self, key: &[u8], value: &[u8], taken: &TakenColumns<'_>) {
-        let class = Class::of(value);
+        let class = Class::read(value);
         self.add_key(key, class);
         if taken.may_have(key) {
             self.add_verdict(key, value, taken);
@@ -53,7 +53,7 @@ impl ShapeHash {
 
     /// Adds an attribute that has no columns of a resource beside it.
     pub(super) fn add_alone(&mut self, key: &[u8], value: &[u8]) {
-        let class = Class::of(value);
+        let class = Class::read(value);
         self.add_key(key, class);
         if class == Class::Map {
             self.add_entries(value, None);
@@ -62,7 +62,7 @@ impl ShapeHash {
 
     /// Adds a value that is no attribute, such as the body of a log record.
     pub(super) fn add_value(&mut self, value: &[u8]) {
-        let class = Class::of(value);
+        let class = Class::read(value);
         self.add_fact(class as u64);
         if class == Class::Map {
             self.add_entries(value, None);
@@ -98,7 +98,7 @@ impl ShapeHash {
         const END: u64 = u64::MAX;
         let beside = beside.filter(|_| levels > 0);
         for (key, value) in map_entries(map).map(key_and_value) {
-            let class = Class::of(value);
+            let class = Class::read(value);
             self.add_key(key, class);
             let column: Vec<u8> = match beside {
                 Some((path, _)) => {

@@ -52,7 +52,9 @@ impl Level<'_> {
 
 /// The places of attributes that were numbers and became text.
 #[must_use]
-pub(super) struct Numbers(Vec<usize>);
+pub(super) struct Numbers {
+    places: Vec<usize>,
+}
 
 impl Numbers {
     /// Adds a column for each number, by the present name of its attribute, except for those that are taken.
@@ -62,7 +64,7 @@ impl Numbers {
         is_taken: impl Fn(&Planned<'_>) -> bool,
     ) {
         let own = self.own_columns(Level::ATTRIBUTES, attributes);
-        for position in self.0 {
+        for position in self.places {
             let Some(attribute) = attributes.get_mut(position) else { continue };
             let added = attribute.with_end(NUMBER, Class::Double, Form::Number);
             let column = Level::ATTRIBUTES.column(&added.key);
@@ -73,7 +75,7 @@ impl Numbers {
     /// Adds an entry for each number to a map.
     fn add_entries(self, level: Level<'_>, entries: &mut Vec<Planned<'_>>) {
         let own = self.own_columns(level, entries);
-        for position in self.0 {
+        for position in self.places {
             let Some(entry) = entries.get(position) else { continue };
             let added = entry.with_end(NUMBER, Class::Double, Form::Number);
             if !own.contains(&level.column(&added.key)) {
@@ -83,7 +85,10 @@ impl Numbers {
     }
 
     fn own_columns(&self, level: Level<'_>, attributes: &[Planned<'_>]) -> HashSet<Vec<u8>> {
-        if self.0.is_empty() { HashSet::new() } else { number_columns(level, attributes) }
+        if self.places.is_empty() {
+            return HashSet::new();
+        }
+        number_columns(level, attributes)
     }
 }
 
@@ -115,7 +120,7 @@ fn number_columns(level: Level<'_>, attributes: &[Planned<'_>]) -> HashSet<Vec<u
 
 /// Makes texts of all values but those under the names of columns with numbers.
 fn separate(level: Level<'_>, attributes: &mut Vec<Planned<'_>>) -> Numbers {
-    let mut numbers = Vec::new();
+    let mut places = Vec::new();
     let mut texts = Vec::new();
     for (position, attribute) in attributes.iter_mut().enumerate() {
         let column = level.column(&attribute.key);
@@ -148,11 +153,11 @@ fn separate(level: Level<'_>, attributes: &mut Vec<Planned<'_>>) -> Numbers {
             attribute.class = Class::Text;
         }
         if is_number {
-            numbers.push(position);
+            places.push(position);
         }
     }
     attributes.append(&mut texts);
-    Numbers(numbers)
+    Numbers { places }
 }
 
 /// Returns `true` for the name of a column with numbers: its last word is `number`. A renamed key keeps its last word.

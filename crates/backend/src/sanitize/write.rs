@@ -2,6 +2,7 @@
 
 use super::planned::{Form, Planned, ReadAttribute};
 use super::text_values::{scalar_text, with_texts};
+use super::typed_columns::NUMBER;
 use wire::field::{any_value, key_value};
 use wire::protobuf::{Value, Writer, fields};
 use wire::view::map_entries;
@@ -16,8 +17,14 @@ pub(super) fn write_attributes(
     for attribute in planned {
         write_attribute(out, number, attribute, read);
     }
-    for added in planned.iter().filter_map(Planned::added_number) {
-        write_attribute(out, number, &added, read);
+    for attribute in planned.iter().filter(|attribute| attribute.adds_number) {
+        let Some(source) = read.get(attribute.source) else { continue };
+        out.message(number, |pair| {
+            pair.concatenated(key_value::KEY, attribute.key.as_bytes(), NUMBER.as_bytes());
+            pair.message(key_value::VALUE, |out| {
+                out.always_double(any_value::DOUBLE, read_number(source.value));
+            });
+        });
     }
 }
 

@@ -95,7 +95,7 @@ impl TextBudget {
 }
 
 /// Reads an event of `GetExecutionHistory`. `None` if it lacks id, type or time.
-pub(crate) fn of_machine(raw: &RawValue, budget: &mut TextBudget) -> Option<HistoryEvent> {
+pub(crate) fn read_machine_event(raw: &RawValue, budget: &mut TextBudget) -> Option<HistoryEvent> {
     let fields = Fields::of(raw.get())?;
     let mut pairs = fields.pairs.iter();
     let details = pairs.find(|(key, _)| key.ends_with("EventDetails"));
@@ -121,7 +121,7 @@ pub(crate) fn of_machine(raw: &RawValue, budget: &mut TextBudget) -> Option<Hist
 }
 
 /// Reads an event of `GetDurableExecutionHistory`. `None` if it lacks id, type or time.
-pub(crate) fn of_durable(raw: &RawValue, budget: &mut TextBudget) -> Option<HistoryEvent> {
+pub(crate) fn read_durable_event(raw: &RawValue, budget: &mut TextBudget) -> Option<HistoryEvent> {
     let fields = Fields::of(raw.get())?;
     let kind = name_in(&fields, "EventType")?;
     let of_kind = fields.get(&format!("{kind}Details"));

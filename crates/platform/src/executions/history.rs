@@ -55,8 +55,8 @@ impl History {
         let page: Page<'_> = serde_json::from_str(text).map_err(|_| NoPage)?;
         for raw in page.events {
             let read = match self.execution.kind {
-                ExecutionKind::StateMachine => event::of_machine(raw, &mut self.budget),
-                ExecutionKind::DurableFunction => event::of_durable(raw, &mut self.budget),
+                ExecutionKind::StateMachine => event::read_machine_event(raw, &mut self.budget),
+                ExecutionKind::DurableFunction => event::read_durable_event(raw, &mut self.budget),
             };
             match read.filter(|_| self.events.len() < MAX_EVENTS) {
                 Some(event) => self.events.push(event),
