@@ -104,9 +104,9 @@ fn is_execution_of(identity: &Identity, machine: &str, arn: &str) -> bool {
     let Some(arn) = Arn::parse(arn).filter(|arn| arn.service == "states") else { return false };
     let execution =
         ["execution:", "express:"].iter().find_map(|kind| arn.resource.strip_prefix(kind));
-    let read_machine_event = execution.and_then(|execution| execution.strip_prefix(machine));
+    let rest = execution.and_then(|execution| execution.strip_prefix(machine));
     // A child of a Distributed Map: `MACHINE/LABEL:NAME`
-    read_machine_event.is_some_and(|rest| rest.starts_with([':', '/']))
+    rest.is_some_and(|rest| rest.starts_with([':', '/']))
         && is_same(&identity.account, arn.account)
         && is_same(&identity.region, arn.region)
 }
