@@ -204,11 +204,15 @@ async fn post_much_at_once(receiver: SocketAddr) {
     });
     let body = wire::gzip::compress(1, &body);
     super::ALLOCATOR.set_limit(super::ALLOCATOR.allocated() + MAX_BYTES).unwrap();
-    let mut posts = JoinSet::new();
+    // Connected first: one post after another would all find room.
+    let mut sdks = Vec::new();
     for _ in 0..REQUESTS {
+        sdks.push(Client::connect(receiver).await);
+    }
+    let mut posts = JoinSet::new();
+    for mut sdk in sdks {
         let body = body.clone();
         posts.spawn(async move {
-            let mut sdk = Client::connect(receiver).await;
             sdk.post_encoded("/v1/logs", "application/x-protobuf", "gzip", body).await
         });
     }
