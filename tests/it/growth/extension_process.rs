@@ -132,8 +132,8 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
         .collect();
     let config = Config::from_source(&all_variables);
     let counts = Arc::new(Counts::default());
-    let is_slow = Arc::<AtomicBool>::default();
-    let stdout = Stdout { is_slow: Arc::clone(&is_slow) };
+    let is_blocked = Arc::<AtomicBool>::default();
+    let stdout = Stdout { is_blocked: Arc::clone(&is_blocked) };
     let counted = Arc::clone(&counts);
     let extension = tokio::spawn(async move { run(&config, "extension", stdout, &counted).await });
     let mut next = asked.recv().await.unwrap();
@@ -162,9 +162,7 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
         next = asked.recv().await.unwrap();
         growth.note(number);
     }
-    is_slow.store(true, Ordering::Relaxed);
-    post_much_at_once(receiver).await;
-    is_slow.store(false, Ordering::Relaxed);
+    post_much_at_once(receiver, &is_blocked).await;
     next.send(json!({ "eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": 0 }))
         .unwrap();
     extension.await.unwrap().unwrap();
@@ -172,15 +170,15 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
     growth.check(what, slack);
 }
 
-/// A stdout that discards lines, and takes 20 ms for each while it is slow.
+/// A stdout that discards lines, and takes none while its reader stands still.
 struct Stdout {
-    is_slow: Arc<AtomicBool>,
+    is_blocked: Arc<AtomicBool>,
 }
 
 impl Write for Stdout {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        if self.is_slow.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(20));
+        while self.is_blocked.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
         }
         Ok(line.len())
     }
@@ -190,8 +188,9 @@ impl Write for Stdout {
     }
 }
 
-/// Posts requests that inflate to 105 MB together. The extension has room for 8 MiB.
-async fn post_much_at_once(receiver: SocketAddr) {
+/// Posts requests that inflate to 105 MB together. The extension has room for 8 MiB. It answers once a line is written, so
+/// stdout takes none until the first request found no room.
+async fn post_much_at_once(receiver: SocketAddr, stdout_is_blocked: &Arc<AtomicBool>) {
     const REQUESTS: usize = 30;
     const MAX_BYTES: usize = 64 << 20;
     let mut body = Vec::new();
@@ -204,16 +203,18 @@ async fn post_much_at_once(receiver: SocketAddr) {
     });
     let body = wire::gzip::compress(1, &body);
     super::ALLOCATOR.set_limit(super::ALLOCATOR.allocated() + MAX_BYTES).unwrap();
-    // Connected first: one post after another would all find room.
-    let mut sdks = Vec::new();
-    for _ in 0..REQUESTS {
-        sdks.push(Client::connect(receiver).await);
-    }
+    stdout_is_blocked.store(true, Ordering::Relaxed);
     let mut posts = JoinSet::new();
-    for mut sdk in sdks {
+    for _ in 0..REQUESTS {
         let body = body.clone();
+        let stdout_is_blocked = Arc::clone(stdout_is_blocked);
         posts.spawn(async move {
-            sdk.post_encoded("/v1/logs", "application/x-protobuf", "gzip", body).await
+            let mut sdk = Client::connect(receiver).await;
+            let status = sdk.post_encoded("/v1/logs", "application/x-protobuf", "gzip", body).await;
+            if status == 503 {
+                stdout_is_blocked.store(false, Ordering::Relaxed);
+            }
+            status
         });
     }
     let statuses = posts.join_all().await;
