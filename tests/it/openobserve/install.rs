@@ -366,9 +366,10 @@ async fn dashboards_are_installed_replaced_and_removed() {
 
 /// Fails if a query of a dashboard or alert asks for a column that only some rows have, and no one made.
 fn assert_has_columns(state: &State, name: &str, content: &Value) {
-    const OF_EVERY_SPAN: [&str; 9] = [
+    const OF_EVERY_SPAN: [&str; 10] = [
         "_timestamp",
         "duration",
+        "end_time",
         "operation_name",
         "service_name",
         "span_id",

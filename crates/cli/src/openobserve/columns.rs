@@ -53,7 +53,9 @@ const OF_LOGS: [NewColumn; 23] = [
 ];
 
 /// Every span has the other columns.
-const OF_TRACES: [NewColumn; 5] = [
+const OF_TRACES: [NewColumn; 7] = [
+    text("aws_lambda_durable_execution_status"),
+    text("aws_step_functions_execution_status"),
     text("faas_coldstart"),
     text("faas_invocation_id"),
     text("lambda_otlp_adjusted_count"),
