@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use test_support::Logged;
@@ -534,10 +535,15 @@ pub(crate) fn request_of(item: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
 
 /// Returns a request with this number of spans, none of them a root.
 pub(crate) fn traces(spans: u64) -> Vec<u8> {
+    numbered_traces(1..=spans)
+}
+
+/// Spans with these numbers as their ids.
+pub(crate) fn numbered_traces(numbers: RangeInclusive<u64>) -> Vec<u8> {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
         container.message(2, |scope| {
-            for number in 1..=spans {
+            for number in numbers {
                 scope.message(2, |span| {
                     span.bytes(1, &[3; 16]);
                     span.bytes(2, &number.to_be_bytes());
