@@ -79,13 +79,20 @@ enum DeliveryWay {
     KinesisOnDemand,
     /// Log groups write to a Kinesis stream with shards for the peak
     KinesisProvisioned,
+    /// Log groups of the class Delivery write to Firehose; not supported, only to compare
+    ClassDelivery,
     /// The layer sends to the backend, with one flush for each invocation
     Direct,
 }
 
 impl DeliveryWay {
-    const ALL: [Self; 4] =
-        [Self::Subscription, Self::KinesisOnDemand, Self::KinesisProvisioned, Self::Direct];
+    const ALL: [Self; 5] = [
+        Self::Subscription,
+        Self::KinesisOnDemand,
+        Self::KinesisProvisioned,
+        Self::ClassDelivery,
+        Self::Direct,
+    ];
 
     fn description(self, month: &Month) -> String {
         match self {
@@ -96,6 +103,7 @@ impl DeliveryWay {
                 let noun = if shards > 1.0 { "shards" } else { "shard" };
                 format!("Kinesis stream, {shards} {noun}")
             }
+            Self::ClassDelivery => "class Delivery with Firehose (not supported)".to_owned(),
             Self::Direct => "direct mode, a flush for each invocation".to_owned(),
         }
     }
@@ -430,6 +438,28 @@ mod tests {
         close(row(&format!("{provisioned} 10B --line compact"), "Kinesis: shards"), 129.60);
         // 475 bytes of the line and 297 of other lines are one unit of 25 KB.
         close(row(&format!("{provisioned} 10B --line compact"), "Kinesis: data"), 140.0);
+    }
+
+    #[test]
+    fn the_class_delivery_has_prices_of_its_own() {
+        let cost =
+            |words: &str, what: &str| row(&format!("--delivery class-delivery {words}"), what);
+        // 475 bytes of the line and 26 for its log event: 0.501 GB per million.
+        close(cost("--invocations 1M --line compact", "CloudWatch Logs: ingestion"), 0.12525);
+        // 55.71 TB: 10 at 0.25, 20 at 0.15, 20 at 0.075, 5.71 at 0.05.
+        close(cost("--invocations 30B", "CloudWatch Logs: ingestion"), 7285.5);
+        // A day, whatever the retention is; the forwarder's log group, at 43,200 lines of 633 bytes, is of the class Standard.
+        let stored = 0.501 / 30.0 + 43_200.0 * 633.0 / 1e9 * 90.0 / 30.0;
+        close(
+            cost("--invocations 1M --line compact --retention 90", "CloudWatch Logs: storage"),
+            stored * 0.03,
+        );
+        // 772 bytes of a record count as 5 KB.
+        close(cost("--invocations 1M --line compact", "Firehose: data"), 5.12 * 0.029);
+        // One event a minute, and from 4,074 records of 772 bytes on, one for each 3 MB.
+        close(cost("--invocations 1M --line compact", "forwarder: requests"), 0.00864);
+        let events = 1e9 / (3.0 * 1024.0 * 1024.0 / (475.0 * 0.75 + 148_391.0 / 500.0));
+        close(cost("--invocations 1B --line compact", "forwarder: requests"), events * 0.2 / 1e6);
     }
 
     #[test]

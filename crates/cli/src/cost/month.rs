@@ -70,6 +70,12 @@ const PAYLOAD_BYTES: f64 = 6.0 * 1024.0 * 1024.0;
 const ON_DEMAND_SHARDS: f64 = 4.0;
 const SHARD_RECORDS: f64 = 1000.0;
 const SHARD_BYTES: f64 = 1024.0 * 1024.0;
+/// The longest time for which Firehose collects records by default, and the most bytes it passes on to a transformation (Amazon Data
+/// Firehose Developer Guide, "Transform source data").
+const FIREHOSE_SECONDS: f64 = 60.0;
+const FIREHOSE_BYTES: f64 = 3.0 * 1024.0 * 1024.0;
+/// Days for which the class Delivery keeps log events (CloudWatch Logs API Reference, "CreateLogGroup").
+const DELIVERY_DAYS: f64 = 1.0;
 /// Base64 has four bytes for three.
 const BASE64: f64 = 4.0 / 3.0;
 
@@ -114,6 +120,10 @@ impl Month {
                 let forwarding = traffic.forwarded_by_shards();
                 traffic.written_to_the_log(assumptions, forwarding)
             }
+            DeliveryWay::ClassDelivery => {
+                let forwarding = traffic.forwarded_by_firehose();
+                traffic.written_to_the_log(assumptions, forwarding)
+            }
         };
         // Without a stack, nothing reads histories.
         let executions = assumptions.executions.filter(|_| delivery != DeliveryWay::Direct);
@@ -142,8 +152,16 @@ struct Traffic {
     sent_gb: f64,
 }
 
+/// The class of the functions' log groups.
+#[derive(Clone, Copy)]
+enum LogClass {
+    Standard,
+    Delivery,
+}
+
 /// How the forwarder gets the log events.
 struct Forwarding {
+    class: LogClass,
     /// Requests that Lambda charges.
     requests: f64,
     events: f64,
@@ -186,6 +204,7 @@ impl Traffic {
 
     fn forwarded_by_subscription(&self) -> Forwarding {
         Forwarding {
+            class: LogClass::Standard,
             requests: self.deliveries * prices::requests_of_event(self.delivery_bytes()),
             events: self.deliveries,
             event_ms: self.forwarder_ms(1.0),
@@ -228,16 +247,37 @@ impl Traffic {
     fn forwarded_by_stream(&self, shards: f64, rows: Vec<CostRow>) -> Forwarding {
         let in_window = self.deliveries / SECONDS_OF_MONTH / shards * BATCH_WINDOW_SECONDS;
         let most = BATCH_RECORDS.min(PAYLOAD_BYTES / self.delivery_bytes());
-        let records = in_window.min(most).max(1.0);
-        let events = self.deliveries / records;
-        Forwarding { requests: events, events, event_ms: self.forwarder_ms(records), shards, rows }
+        self.forwarded_in_batches(in_window.min(most), LogClass::Standard, shards, rows)
+    }
+
+    fn forwarded_in_batches(
+        &self,
+        deliveries: f64,
+        class: LogClass,
+        shards: f64,
+        rows: Vec<CostRow>,
+    ) -> Forwarding {
+        let deliveries = deliveries.max(1.0);
+        let events = self.deliveries / deliveries;
+        let event_ms = self.forwarder_ms(deliveries);
+        Forwarding { class, requests: events, events, event_ms, shards, rows }
+    }
+
+    fn forwarded_by_firehose(&self) -> Forwarding {
+        let record_bytes = self.delivery_bytes() / BASE64;
+        let units = (record_bytes / prices::FIREHOSE_UNIT_BYTES).ceil();
+        let billed_gb = self.deliveries * units * prices::FIREHOSE_UNIT_BYTES / GB;
+        let rows = vec![row("Firehose: data", gb(billed_gb), billed_gb * prices::FIREHOSE_GB)];
+        let in_window = self.deliveries / SECONDS_OF_MONTH * FIREHOSE_SECONDS;
+        let records = in_window.min(FIREHOSE_BYTES / record_bytes);
+        self.forwarded_in_batches(records, LogClass::Delivery, 0.0, rows)
     }
 
     /// The cost of OTLP lines in the log, and of a forwarder.
     fn written_to_the_log(&self, assumptions: &Assumptions, forwarding: Forwarding) -> Month {
-        let Forwarding { requests, events, event_ms, shards, rows: stream_rows } = forwarding;
+        let Forwarding { class, requests, events, event_ms, shards, rows: stream_rows } =
+            forwarding;
         let ingested_gb = self.invocations * (self.line_bytes + LOG_EVENT_BYTES) / GB;
-        let ingestion_usd = prices::ingestion(ingested_gb);
         let function_mb = f64::from(assumptions.memory);
         let writing_ms = on_share_of_cpu(WRITING_MS, function_mb);
         let writing_gb_seconds = gb_seconds(self.invocations, writing_ms, function_mb);
@@ -246,8 +286,14 @@ impl Traffic {
         let forwarders_at_once = events * event_ms / 1000.0 / SECONDS_OF_MONTH;
         let own_lines = events.min(MAX_VITALS * forwarders_at_once.ceil());
         let own_log_gb = own_lines * (VITALS_BYTES + LOG_EVENT_BYTES) / GB;
-        let own_log_usd = prices::ingestion(ingested_gb + own_log_gb) - ingestion_usd;
-        let stored_gb = (ingested_gb + own_log_gb) * (f64::from(assumptions.retention) / 30.0);
+        let retention = f64::from(assumptions.retention);
+        let (ingestion_usd, days, standard_gb) = match class {
+            LogClass::Standard => (prices::ingestion(ingested_gb), retention, ingested_gb),
+            LogClass::Delivery => (prices::ingestion_for_delivery(ingested_gb), DELIVERY_DAYS, 0.0),
+        };
+        let own_log_usd =
+            prices::ingestion(standard_gb + own_log_gb) - prices::ingestion(standard_gb);
+        let stored_gb = (ingested_gb * days + own_log_gb * retention) / 30.0;
         let polls = POLLERS * SECONDS_OF_MONTH / POLL_SECONDS;
         let mut rows = vec![
             row("CloudWatch Logs: ingestion of OTLP lines", gb(ingested_gb), ingestion_usd),

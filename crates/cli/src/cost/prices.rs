@@ -1,8 +1,8 @@
 //! AWS's prices in us-east-1, in USD.
 //!
 //! Sources: Amazon CloudWatch pricing ("Logs", tiers for Lambda since May 2025; "Metrics"; "Alarms"), Amazon
-//! Kinesis Data Streams pricing, Amazon SQS pricing, Amazon EC2 pricing ("Data transfer"). Only the free tier of data transfer is
-//! included.
+//! Kinesis Data Streams pricing, Amazon Data Firehose pricing ("Direct PUT"), Amazon SQS pricing, Amazon EC2 pricing ("Data
+//! transfer"). Only the free tier of data transfer is included.
 
 pub(super) use console::prices::{GB_SECOND, REQUEST};
 
@@ -14,18 +14,35 @@ struct Tier {
     usd_per_gb: f64,
 }
 
-const INGESTION: [Tier; 4] = [
+/// Of Lambda's logs, into log groups of the class Standard.
+const STANDARD: [Tier; 4] = [
     Tier { gb: 10_000.0, usd_per_gb: 0.50 },
     Tier { gb: 20_000.0, usd_per_gb: 0.25 },
     Tier { gb: 20_000.0, usd_per_gb: 0.10 },
     Tier { gb: f64::INFINITY, usd_per_gb: 0.05 },
 ];
+/// Of the class Delivery, to Firehose or S3.
+const DELIVERY: [Tier; 4] = [
+    Tier { gb: 10_000.0, usd_per_gb: 0.25 },
+    Tier { gb: 20_000.0, usd_per_gb: 0.15 },
+    Tier { gb: 20_000.0, usd_per_gb: 0.075 },
+    Tier { gb: f64::INFINITY, usd_per_gb: 0.05 },
+];
 
 /// Price of ingesting Lambda's logs into CloudWatch Logs.
 pub(super) fn ingestion(gb: f64) -> f64 {
+    sum(&STANDARD, gb)
+}
+
+/// Price of ingesting Lambda's logs into log groups of the class Delivery.
+pub(super) fn ingestion_for_delivery(gb: f64) -> f64 {
+    sum(&DELIVERY, gb)
+}
+
+fn sum(tiers: &[Tier], gb: f64) -> f64 {
     let mut left = gb;
     let mut usd = 0.0;
-    for tier in &INGESTION {
+    for tier in tiers {
         let gb_of_tier = left.min(tier.gb);
         left -= gb_of_tier;
         usd += gb_of_tier * tier.usd_per_gb;
@@ -57,6 +74,10 @@ pub(super) const SHARD_HOUR: f64 = 0.015;
 pub(super) const PUT_UNIT: f64 = 0.014 / 1e6;
 pub(super) const PUT_UNIT_BYTES: f64 = 25.0 * 1024.0;
 
+/// Price of a GB through Firehose in the first 500 TB of a month, and the size to which it rounds records up.
+pub(super) const FIREHOSE_GB: f64 = 0.029;
+pub(super) const FIREHOSE_UNIT_BYTES: f64 = 5.0 * 1024.0;
+
 /// Price of a custom metric for a month, in the first 10,000.
 pub(super) const CUSTOM_METRIC: f64 = 0.30;
 /// Price of an alarm of a metric for a month.
@@ -69,6 +90,7 @@ Assumed: us-east-1, 30 days, no free tier except 100 GB of data transfer. CloudW
 0.10 from 30, 0.05 from 50); storage 0.03 per GB and month; a custom metric 0.30 and an alarm 0.10 a month. Lambda 0.20 per million
 requests, an event above 256 KB counting once more for each further 64 KB; 0.0000133334 per GB-second on arm64 (x86_64: a quarter more).
 Kinesis on demand 0.04 an hour and 0.12 per GB, records rounded up to 1 KB; a provisioned shard 0.015 an hour and 0.014 per million units
-of 25 KB. SQS 0.40 per million requests. Data transfer to the internet 0.09 per GB. All log events are subscribed, the forwarder has
-128 MB, and the backend answers within 50 ms. Bytes and CPU time come from the repository's benchmarks. Not included: the function's other
-lines, Secrets Manager, messages in the queues, a NAT gateway, and the backend.";
+of 25 KB. Class Delivery: ingestion 0.25 per GB (0.15, 0.075, 0.05), Firehose 0.029 per GB, records rounded up to 5 KB. SQS 0.40 per
+million requests. Data transfer to the internet 0.09 per GB. All log events are subscribed, the forwarder has 128 MB, and the backend
+answers within 50 ms. Bytes and CPU time come from the repository's benchmarks. Not included: the function's other lines, Secrets
+Manager, messages in the queues, a NAT gateway, and the backend.";
