@@ -74,7 +74,9 @@ mod xray;
 
 pub use attributes::{scope, string as string_attribute, text as text_of_attribute};
 pub use aws_spans::{SPANS_LOG_GROUP, Segments, SpanLine};
-pub use convert::{ConsumedLines, ConvertedLines, Converter, Divided, InvocationStatement};
+pub use convert::{
+    ConsumedLines, ConvertedLines, Converter, ConverterState, Divided, InvocationStatement,
+};
 pub use event::{EventKind, Figures, PhaseSpan, PlatformEvent, Tracing};
 pub use executions::{
     EndedExecution, ExecutionKind, ExecutionOutcome, History, Home, NoEndedExecution, NoPage,

@@ -91,7 +91,7 @@ impl Converted {
 /// The state of a stream between two calls of [`convert`].
 #[derive(Debug, Default)]
 pub struct StreamState {
-    converter: platform::Invocations,
+    converter: platform::ConverterState,
     /// A split line whose end is missing.
     rejoin: Rejoin,
     /// The log events of that line. No ledger has counted them.
@@ -299,7 +299,8 @@ impl<'e> StreamConversion<'e> {
             .map(|metrics| Request::encode::<Metrics>(&Metrics::request(vec![metrics])));
         let spans =
             lines.spans.map(|spans| Request::encode::<Traces>(&Traces::request(vec![spans])));
-        for request in lines.logs.into_iter().chain(metrics).chain(spans) {
+        let requests = lines.logs.into_iter().chain(metrics).chain(spans).chain(lines.executions);
+        for request in requests {
             converted.add(request);
         }
         converted

@@ -7,7 +7,7 @@
 //!   record of that error, the line makes none.
 //! - A line in the embedded metric format: metrics, and one log record.
 //! - A root line of the library or the layer: nothing. It names the root span of an invocation.
-//! - A log event of a state machine: one log record, with the trace of its execution.
+//! - A log event of a state machine: one log record, with the trace of its execution. All events of an Express execution: its spans.
 //! - An empty line: nothing. Runtimes that write one log event per line print them around panics and stack traces.
 //! - Any other line: one log record.
 //!
@@ -20,6 +20,7 @@ pub use statements::InvocationStatement;
 
 use crate::event::{EventKind, PlatformEvent};
 use crate::executions::log_line::{self, HistoryLine};
+use crate::executions::logged::LoggedExecutions;
 use crate::identity::Identity;
 use crate::invocations::{Facts, Invocations};
 use crate::logs::records::Records;
@@ -52,11 +53,20 @@ pub struct ConvertedLines {
     pub consumed: ConsumedLines,
     /// The spans of the invocations; `None` if disabled or if there are none.
     pub spans: Option<ResourceSpans>,
+    /// The traces of Express state machines' executions.
+    pub executions: Vec<Request>,
     /// Number of values missing from the metrics: no numbers, or beyond a limit of the embedded metric format.
     pub dropped_values: usize,
     pub divided: Divided,
     /// What the stream's next chunk needs.
-    pub state: Invocations,
+    pub state: ConverterState,
+}
+
+/// What a stream's next chunk needs: its invocations, and the executions of a state machine that lack events.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConverterState {
+    invocations: Invocations,
+    executions: LoggedExecutions,
 }
 
 /// Log events of several JSON lines.
@@ -87,6 +97,7 @@ pub struct Converter {
     options: PlatformOptions,
     observed_unix_nano: u64,
     invocations: Invocations,
+    executions: LoggedExecutions,
     aggregator: Aggregator,
     /// `true` if the caller makes the metrics of Lambda's events.
     is_counted_elsewhere: bool,
@@ -123,6 +134,7 @@ impl Converter {
             options,
             observed_unix_nano,
             invocations: Invocations::default(),
+            executions: LoggedExecutions::default(),
             aggregator: Aggregator::new(options.shape, options.names),
             is_counted_elsewhere: false,
             statements: Vec::new(),
@@ -146,8 +158,9 @@ impl Converter {
 
     /// Continues with what the stream's last chunk left.
     #[must_use]
-    pub fn with_state(self, invocations: Invocations) -> Self {
-        Self { invocations, ..self }
+    pub fn with_state(self, state: ConverterState) -> Self {
+        let ConverterState { invocations, executions } = state;
+        Self { invocations, executions, ..self }
     }
 
     /// Also writes the span of each invocation (`LAMBDA_OTLP_PLATFORM_SPANS`), for functions in which neither an SDK nor the
@@ -392,11 +405,15 @@ impl Converter {
     /// Converts a log event of a state machine's stream.
     #[cold]
     fn convert_machine_line(&mut self, event: &LogEventRef<'_>) {
-        let Some(HistoryLine { time_ms, line }) = log_line::read(&self.identity, event.message)
-        else {
+        let budget = self.executions.text_budget();
+        let read = log_line::read(&self.identity, event.message, budget);
+        let Some(HistoryLine { time_ms, line, express }) = read else {
             return self.convert_function_text(event);
         };
         let is_near = time_ms.abs_diff(event.time_ms) <= LATEST_MACHINE_EVENT_MS;
+        if let Some(express) = express.filter(|_| is_near) {
+            self.executions.add(express);
+        }
         let time_ms = if is_near { time_ms } else { event.time_ms };
         let event = &LogEventRef { time_ms, ..*event };
         let line_record = LineRecord {

@@ -1,6 +1,6 @@
 //! The OTLP of all converted events.
 
-use super::{ConvertedLines, Converter};
+use super::{ConvertedLines, Converter, ConverterState};
 use crate::attributes::{scope, string, text};
 use crate::identity::Identity;
 use crate::logs::records;
@@ -30,14 +30,17 @@ impl Converter {
         let resource = || encoded(&self.log_resource, &self.identity);
         let logs = records::request(resource, scopes, &self.invocations);
         self.invocations.end_chunk();
+        let executions = self.executions.take_traces(&self.identity.service_name);
+        let state = ConverterState { invocations: self.invocations, executions: self.executions };
         ConvertedLines {
             logs,
             metrics: metrics_of(&self.identity, platform_metrics, self.emf.into_metrics()),
             spans,
+            executions,
             consumed: self.consumed,
             dropped_values,
             divided: self.divided,
-            state: self.invocations,
+            state,
         }
     }
 

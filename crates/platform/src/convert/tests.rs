@@ -75,13 +75,13 @@ fn log_events_become_records_points_and_spans() {
         let options =
             PlatformOptions { platform_logs_all: is("all"), ..PlatformOptions::default() };
         let recent = Arc::<RecentInvocations>::default();
-        let chunk = |state: Invocations| {
+        let chunk = |state: ConverterState| {
             let chunk = Converter::new(identity(), options, OBSERVED)
                 .with_state(state)
                 .with_recent(Arc::clone(&recent));
             if is("spans") { chunk.with_spans(false) } else { chunk }
         };
-        let mut converter = chunk(Invocations::default());
+        let mut converter = chunk(ConverterState::default());
         let mut text = String::new();
         for (at, line) in (0..).zip(case.lines().skip(usize::from(words.is_some()))) {
             let time_ms = TIME_MS + at;
@@ -93,7 +93,7 @@ fn log_events_become_records_points_and_spans() {
                     converter = chunk(if is_same_event {
                         end.state.clone()
                     } else {
-                        Invocations::default()
+                        ConverterState::default()
                     });
                     text += &(shown(end) + if is_same_event { "--\n" } else { "====\n" });
                 }
@@ -295,7 +295,7 @@ fn each_invocation_yields_one_span_for_any_cut() {
         format!("REPORT RequestId: {ID}\tDuration: 102.25 ms\tInit Duration: 253.61 ms\t\n"),
         format!("2026-09-21T14:13:21.000Z {ID} Task timed out after 3.00 seconds\n\n"),
     ];
-    let spans = |state: Invocations, lines: &[String]| {
+    let spans = |state: ConverterState, lines: &[String]| {
         let mut converter = converter().with_state(state).with_spans(false);
         for line in lines {
             converter.convert_log_event(&event(line));
@@ -305,10 +305,10 @@ fn each_invocation_yields_one_span_for_any_cut() {
     };
     for cut in 0..=lines.len() {
         let (first, second) = lines.split_at(cut);
-        let (in_first, state) = spans(Invocations::default(), first);
+        let (in_first, state) = spans(ConverterState::default(), first);
         assert_eq!(in_first + spans(state, second).0, 1, "{cut}");
         // In separate deliveries only the lines themselves are known.
-        assert_eq!(in_first + spans(Invocations::default(), second).0, 1, "{cut}");
+        assert_eq!(in_first + spans(ConverterState::default(), second).0, 1, "{cut}");
     }
 }
 

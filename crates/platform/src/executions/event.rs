@@ -3,6 +3,7 @@
 //! Source: the service models of Step Functions (`GetExecutionHistory`) and Lambda (`GetDurableExecutionHistory`), and recordings of
 //! LocalStack's tests on AWS (`tests/aws/services/stepfunctions/v2`).
 
+use super::status::find_starter;
 use crate::read::fields::{Elements, Fields, text_of};
 use crate::read::ids::{canonical, is_uuid};
 use serde_json::value::RawValue;
@@ -48,6 +49,26 @@ pub(crate) struct Details {
     /// The durable execution that an operation started.
     pub(crate) started_arn: Option<Box<str>>,
     pub(crate) invocation: Option<CompletedInvocation>,
+    /// The execution that started this one, if the input names it. Only log events have the input.
+    pub(crate) started_by: Option<Box<str>>,
+}
+
+impl HistoryEvent {
+    /// The memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let of_details = self.details.as_ref().map_or(0, |details| details.bytes());
+        let name_bytes = self.name.as_ref().map_or(0, |name| name.len());
+        size_of::<Self>() + self.kind.len() + name_bytes + of_details
+    }
+}
+
+impl Details {
+    fn bytes(&self) -> usize {
+        let failure = self.failure.iter().flat_map(|it| [&it.error, &it.cause, &it.stacktrace]);
+        let texts = [&self.resource, &self.resource_type, &self.map_run_arn, &self.started_by];
+        let text_bytes = failure.chain(texts).flatten().map(|text| text.len()).sum::<usize>();
+        size_of::<Self>() + text_bytes
+    }
 }
 
 /// An error as an event states it.
@@ -85,6 +106,10 @@ impl Default for TextBudget {
 }
 
 impl TextBudget {
+    pub(crate) fn with_bytes(bytes: usize) -> Self {
+        Self(bytes)
+    }
+
     /// A text, cut to what is left.
     fn keep(&mut self, text: &str) -> Box<str> {
         let most = if self.0 > MAX_TEXT_BYTES { MAX_TEXT_BYTES } else { FEW_TEXT_BYTES };
@@ -99,25 +124,49 @@ pub(crate) fn read_machine_event(raw: &RawValue, budget: &mut TextBudget) -> Opt
     let fields = Fields::of(raw.get())?;
     let mut pairs = fields.pairs.iter();
     let details = pairs.find(|(key, _)| key.ends_with("EventDetails"));
-    let details = details.and_then(|(_, raw)| Fields::of(raw.get()));
-    let name = details.as_ref().and_then(|details| name_in(details, "name"));
-    let read = |details: Fields<'_>| Details {
-        failure: failure_in(&details, ["error", "cause"], budget),
-        resource: name_in(&details, "resource"),
-        resource_type: name_in(&details, "resourceType"),
-        index: number_in(&details, "index"),
-        map_run_arn: name_in(&details, "mapRunArn"),
-        redrive_count: number_in(&details, "redriveCount"),
-        ..Details::default()
-    };
+    let details = details.and_then(|(_, raw)| Fields::of(raw.get())).unwrap_or_default();
     Some(HistoryEvent {
         id: number_in(&fields, "id")?,
         time_unix_nano: time_in(&fields, "timestamp")?,
         kind: name_in(&fields, "type")?,
         place: Place::After(number_in(&fields, "previousEventId").unwrap_or_default()),
-        name,
-        details: details.map(read).and_then(boxed),
+        name: name_in(&details, "name"),
+        details: boxed(read_machine_details(&details, budget)),
     })
+}
+
+/// Reads a log event of a state machine, whose numbers are texts. `None` if it lacks id, type or time.
+pub(crate) fn read_log_event(
+    fields: &Fields<'_>,
+    details: &Fields<'_>,
+    budget: &mut TextBudget,
+) -> Option<HistoryEvent> {
+    let kind = name_in(fields, "type")?;
+    let time_ms: u64 = number_in(fields, "event_timestamp")?;
+    let input = details.text("input").filter(|_| kind.as_ref() == "ExecutionStarted");
+    let started_by = input.and_then(|input| find_starter(&input));
+    let own =
+        Details { started_by: started_by.map(Into::into), ..read_machine_details(details, budget) };
+    Some(HistoryEvent {
+        id: number_in(fields, "id")?,
+        time_unix_nano: time_ms.checked_mul(1_000_000)?,
+        kind,
+        place: Place::After(number_in(fields, "previous_event_id").unwrap_or_default()),
+        name: name_in(details, "name"),
+        details: boxed(own),
+    })
+}
+
+fn read_machine_details(details: &Fields<'_>, budget: &mut TextBudget) -> Details {
+    Details {
+        failure: failure_in(details, ["error", "cause"], budget),
+        resource: name_in(details, "resource"),
+        resource_type: name_in(details, "resourceType"),
+        index: number_in(details, "index"),
+        map_run_arn: name_in(details, "mapRunArn"),
+        redrive_count: number_in(details, "redriveCount"),
+        ..Details::default()
+    }
 }
 
 /// Reads an event of `GetDurableExecutionHistory`. `None` if it lacks id, type or time.
@@ -178,7 +227,8 @@ fn shortened(text: &str, max_bytes: usize) -> Box<str> {
 }
 
 fn number_in<N: std::str::FromStr>(fields: &Fields<'_>, key: &str) -> Option<N> {
-    fields.get(key)?.get().parse().ok()
+    let raw = fields.get(key)?;
+    text_of(raw).map_or_else(|| raw.get().parse().ok(), |text| text.parse().ok())
 }
 
 fn failure_in(

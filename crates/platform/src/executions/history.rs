@@ -89,23 +89,35 @@ impl History {
 
     /// Returns `true` if no event is missing up to the end of the execution.
     pub fn is_complete(&mut self) -> bool {
-        self.sort();
-        let ends = |event: &HistoryEvent| is_end(&event.kind);
-        let Some(last) = self.events.iter().rposition(ends) else { return false };
-        let count = u64::try_from(last + 1).unwrap_or(u64::MAX);
-        // AWS numbers the events from 1.
-        self.events.get(last).is_some_and(|event| event.id == count)
+        sort(&mut self.events);
+        has_all(&self.events)
     }
 
-    fn sort(&mut self) {
-        self.events.sort_by_key(|event| event.id);
-        self.events.dedup_by_key(|event| event.id);
+    /// Makes the history of an execution of an Express state machine, which has no status event, of the events that it logged. `None`
+    /// if one is missing.
+    pub(super) fn from_log(arn: &str, events: &mut Vec<HistoryEvent>) -> Option<Self> {
+        sort(events);
+        let first = events.first().filter(|_| has_all(events))?;
+        let end = events.iter().rfind(|event| is_end(&event.kind))?;
+        let started_by = first.details.as_ref().and_then(|details| details.started_by.as_deref());
+        let execution = EndedExecution {
+            kind: ExecutionKind::StateMachine,
+            arn: arn.to_owned(),
+            outcome: Outcome::of_end(&end.kind)?,
+            started_unix_nano: first.time_unix_nano,
+            ended_unix_nano: end.time_unix_nano.max(first.time_unix_nano),
+            error: None,
+            cause: None,
+            started_by: started_by.map(str::to_owned),
+            trace_header: None,
+        };
+        Some(Self { events: std::mem::take(events), ..Self::new(execution) })
     }
 
     /// Makes the spans of the execution, as requests of up to 1,000. A history without its end gives what it has. The service has the
     /// name of the machine or function, unless another one is given.
     pub fn into_requests(mut self, service_name: Option<&str>) -> Vec<Request> {
-        self.sort();
+        sort(&mut self.events);
         // A redrive may have begun that will end with an event of its own.
         let end = self.events.iter().rposition(|event| is_end(&event.kind));
         if let Some(end) = end {
@@ -133,6 +145,19 @@ impl EndedExecution {
         let mut requests = TraceWriter::begin(self, service_name, Whole::default()).finish();
         requests.pop().unwrap_or_else(|| Request::of_spans(None, Vec::new()))
     }
+}
+
+/// Sorts events by their ids, without repetitions.
+fn sort(events: &mut Vec<HistoryEvent>) {
+    events.sort_by_key(|event| event.id);
+    events.dedup_by_key(|event| event.id);
+}
+
+/// Returns `true` if sorted events lack none up to the end of the execution. AWS numbers them from 1.
+fn has_all(events: &[HistoryEvent]) -> bool {
+    let Some(last) = events.iter().rposition(|event| is_end(&event.kind)) else { return false };
+    let count = u64::try_from(last + 1).unwrap_or(u64::MAX);
+    events.get(last).is_some_and(|event| event.id == count)
 }
 
 fn is_end(kind: &str) -> bool {

@@ -3,6 +3,9 @@
 //! Source: Step Functions Developer Guide, "Logging using CloudWatch Logs"; recordings of LocalStack's tests on AWS
 //! (`tests/aws/services/stepfunctions/v2/logs`).
 
+use super::event::{TextBudget, read_log_event};
+use super::logged::ExpressEvent;
+use super::status::is_express_execution;
 use crate::executions::ids;
 use crate::identity::Identity;
 use crate::names;
@@ -25,11 +28,17 @@ pub(crate) struct HistoryLine<'a> {
     pub(crate) time_ms: i64,
     /// The content of its record.
     pub(crate) line: FunctionLine<'a>,
+    /// The same event, if its execution has no other history.
+    pub(crate) express: Option<ExpressEvent>,
 }
 
 /// Reads a line of a state machine's log stream. `None` for any other line, also if it names an execution of another machine: the
-/// stream, which Step Functions names, decides whose executions it has.
-pub(crate) fn read<'a>(identity: &Identity, message: &'a str) -> Option<HistoryLine<'a>> {
+/// stream, which Step Functions names, decides whose executions it has. `budget` limits the error of an Express execution.
+pub(crate) fn read<'a>(
+    identity: &Identity,
+    message: &'a str,
+    mut budget: TextBudget,
+) -> Option<HistoryLine<'a>> {
     let machine = identity.state_machine.as_deref()?;
     let text = message.trim_ascii();
     if !text.starts_with("{\"") {
@@ -41,7 +50,12 @@ pub(crate) fn read<'a>(identity: &Identity, message: &'a str) -> Option<HistoryL
     let time_ms = fields.text("event_timestamp").filter(|time| is_number(time))?.parse().ok()?;
     let arn = fields.text("execution_arn").filter(|arn| is_execution_of(identity, machine, arn))?;
     let details = fields.get("details").map_or("{}", |details| details.get());
-    let mut details = line_fields(Fields::of(details)?);
+    let details = Fields::of(details)?;
+    let express = is_express_execution(&arn)
+        .then(|| read_log_event(&fields, &details, &mut budget))
+        .flatten()
+        .map(|event| ExpressEvent { execution_arn: arn.as_ref().into(), event });
+    let mut details = line_fields(details);
 
     let mut attributes: Vec<(Cow<'a, str>, Value<'a>)> = Vec::new();
     let mut add = |key: &'static str, text: Cow<'a, str>| {
@@ -78,7 +92,7 @@ pub(crate) fn read<'a>(identity: &Identity, message: &'a str) -> Option<HistoryL
         exception: failure.exception.map(Box::new),
         ..FunctionLine::default()
     };
-    Some(HistoryLine { time_ms, line })
+    Some(HistoryLine { time_ms, line, express })
 }
 
 /// Returns `true` for the types that Step Functions logs at level ERROR.

@@ -4,6 +4,7 @@
 //! "Monitoring durable functions".
 
 use super::operation::Outcome;
+use crate::read::fields::Fields;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wire::arn::Arn;
@@ -88,7 +89,8 @@ impl EndedExecution {
         if !is_home || parsed.account != home.account || parsed.region != home.region {
             return Err(NoEndedExecution::Foreign);
         }
-        if name(kind, &arn).is_none() {
+        // Express state machines send no status events.
+        if name(kind, &arn).is_none() || is_express_execution(&arn) {
             return Err(Invalid("execution ARN"));
         }
         let status = text(detail, "status").ok_or(Invalid("status"))?;
@@ -103,11 +105,7 @@ impl EndedExecution {
         };
         let started_unix_nano = started.ok_or(Invalid("start"))?;
         let input = detail.get("input").and_then(Value::as_str);
-        let started_by = input
-            .filter(|input| input.contains(STARTED_BY))
-            .and_then(|input| serde_json::from_str::<Value>(input).ok())
-            .and_then(|input| text(&input, STARTED_BY))
-            .filter(|arn| is_machine_execution(arn));
+        let started_by = input.and_then(find_starter);
         let short = |key: &str, most: usize| {
             let text = text(detail, key)?;
             Some(if text.len() > most { wire::shortened_text(&text, most) } else { text })
@@ -164,9 +162,29 @@ impl EndedExecution {
     }
 }
 
+/// Finds the execution that started this one in the input of this one.
+pub(super) fn find_starter(input: &str) -> Option<String> {
+    if !input.contains(STARTED_BY) {
+        return None;
+    }
+    let arn = Fields::of(input)?.text(STARTED_BY)?;
+    is_machine_execution(&arn).then(|| arn.into_owned())
+}
+
 pub(super) fn is_machine_execution(arn: &str) -> bool {
     name(ExecutionKind::StateMachine, arn).is_some()
 }
+
+/// Returns `true` for an execution of an Express state machine, which has no history.
+pub(super) fn is_express_execution(arn: &str) -> bool {
+    let parsed = Arn::parse(arn).filter(|_| is_machine_execution(arn));
+    parsed.is_some_and(|arn| arn.resource.starts_with(EXPRESS))
+}
+
+/// How an ARN names an execution of a Standard state machine: `execution:MACHINE:NAME`.
+const STANDARD: &str = "execution:";
+/// How an ARN names an execution of an Express state machine: `express:MACHINE:NAME:ID`.
+const EXPRESS: &str = "express:";
 
 /// The name of the state machine or function in an ARN of an execution.
 fn name(kind: ExecutionKind, arn: &str) -> Option<&str> {
@@ -174,7 +192,9 @@ fn name(kind: ExecutionKind, arn: &str) -> Option<&str> {
     let parsed = Arn::parse(arn).filter(|_| arn.len() <= MAX_BYTES && arn.is_ascii())?;
     let name = match kind {
         ExecutionKind::StateMachine if parsed.service == "states" => {
-            let (machine, name) = parsed.resource.strip_prefix("execution:")?.split_once(':')?;
+            let of_kind = |kind: &str| parsed.resource.strip_prefix(kind);
+            let (machine, name) =
+                [STANDARD, EXPRESS].into_iter().find_map(of_kind)?.split_once(':')?;
             // A child of a Distributed Map: `MACHINE/LABEL`
             machine.split('/').next().filter(|_| !name.is_empty())?
         }

@@ -4,6 +4,7 @@
 use super::NoEndedExecution::{Foreign, Invalid, Other, Running};
 use super::*;
 use crate::render::{attributes, check_table};
+use crate::{Converter, ConverterState, Identity, LogEventRef, LogSource, PlatformOptions};
 use expect_test::expect_file;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use proptest::prelude::*;
@@ -14,6 +15,7 @@ use wire::{Request, Traces};
 
 const START_MS: u64 = 1_790_000_000_000;
 const MACHINE: &str = "arn:aws:states:eu-west-1:123456789012:execution:orders:7c1f";
+const EXPRESS: &str = "arn:aws:states:eu-west-1:123456789012:express:orders:7c1f:9a1b";
 const DURABLE: &str =
     "arn:aws:lambda:eu-west-1:123456789012:function:orders:7/durable-execution/o/1";
 
@@ -42,11 +44,14 @@ fn event(kind: ExecutionKind, line: &str) -> Value {
     let pairs = |from: usize| {
         let pairs = all.iter().skip(from).filter_map(|word| word.split_once('='));
         let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
-        let read = |key: &str, text: &str| if key == "cause" { json!(text) } else { value(text) };
+        let read = |key: &str, text: &str| {
+            if matches!(key, "cause" | "input") { json!(text) } else { value(text) }
+        };
         pairs.map(|(key, text)| (key.to_owned(), read(key, text))).collect::<Map<_, _>>()
     };
     if kind == ExecutionKind::StateMachine {
-        let (ms, of) = (number(2), word(3).unwrap());
+        let ms = number(2);
+        let of = word(3).unwrap();
         let mut details = pairs(4);
         if let Some(name) = word(4).filter(|name| !name.contains('=')) {
             details.insert("name".to_owned(), json!(name));
@@ -60,10 +65,9 @@ fn event(kind: ExecutionKind, line: &str) -> Value {
     let of = word(2).unwrap();
     let mut event =
         json!({ "EventId": number(0), "EventTimestamp": seconds(number(1)), "EventType": of });
-    let (id, parent) = word(3).map_or((None, None), |word| match word.split_once('<') {
-        Some((id, parent)) => (Some(id), Some(parent)),
-        None => (Some(word), None),
-    });
+    let place = word(3);
+    let id = place.map(|place| place.split('<').next().unwrap());
+    let parent = place.and_then(|place| Some(place.split_once('<')?.1));
     for (key, value) in [("Id", id), ("ParentId", parent), ("Name", word(4))] {
         if let Some(value) = value.filter(|value| !value.contains('=')) {
             event[key] = json!(value);
@@ -82,30 +86,109 @@ fn event(kind: ExecutionKind, line: &str) -> Value {
     event
 }
 
-fn read(case: &str) -> (EndedExecution, Vec<Value>) {
+/// An execution, with the events of its history or of its log.
+struct Case {
+    execution: EndedExecution,
+    is_express: bool,
+    pages: Vec<Vec<Value>>,
+}
+
+fn read(case: &str) -> Case {
     let mut lines = case.lines();
     let head: Vec<&str> = lines.next().unwrap().split(' ').collect();
     let kind = match head[0] {
-        "machine" => ExecutionKind::StateMachine,
-        _ => ExecutionKind::DurableFunction,
+        "durable" => ExecutionKind::DurableFunction,
+        _ => ExecutionKind::StateMachine,
     };
     let outcome = ExecutionOutcome::of_end(head[1]).unwrap();
     let execution = ended(kind, outcome, head[2].parse().unwrap());
-    let events = lines.map(|line| match line.strip_prefix("raw ") {
-        Some(raw) => serde_json::from_str(raw).unwrap(),
-        None => event(kind, line),
-    });
-    (execution, events.collect())
+    let mut pages = vec![Vec::new()];
+    for line in lines {
+        let event = match line.strip_prefix("raw ") {
+            _ if line == "|" => {
+                pages.push(Vec::new());
+                continue;
+            }
+            Some(raw) => serde_json::from_str(raw).unwrap(),
+            None => event(kind, line),
+        };
+        pages.last_mut().unwrap().push(event);
+    }
+    Case { execution, is_express: head[0] == "express", pages }
+}
+
+impl Case {
+    fn events(&self) -> Vec<Value> {
+        self.pages.concat()
+    }
+
+    /// The requests of these pages.
+    fn requests(&self, pages: &[Vec<Value>]) -> Vec<Request> {
+        if self.is_express {
+            return convert_log(pages);
+        }
+        self.history(pages).into_requests(None)
+    }
+
+    fn history(&self, pages: &[Vec<Value>]) -> History {
+        let mut history = History::new(self.execution.clone());
+        for events in pages {
+            let next = history.add_page(&page(events, &json!("more"))).unwrap();
+            assert_eq!(next.as_deref(), Some("more"));
+        }
+        history
+    }
+}
+
+/// Converts the log events of a machine, of which each page is a chunk.
+fn convert_log(pages: &[Vec<Value>]) -> Vec<Request> {
+    let source = LogSource {
+        account: "123456789012",
+        region: Some("eu-west-1"),
+        log_group: "/aws/vendedlogs/states/orders-Logs",
+        log_stream: "states/orders/2026-09-21-14-13/7851b2d9",
+    };
+    let mut requests = Vec::new();
+    let mut state = ConverterState::default();
+    for events in pages {
+        let identity = Identity::of(&source);
+        let mut converter =
+            Converter::new(identity, PlatformOptions::default(), 0).with_state(state);
+        for event in events {
+            let message = &log_line(event);
+            let time_ms = i64::try_from(START_MS).unwrap();
+            converter.convert_log_event(&LogEventRef { id: "1", time_ms, message });
+        }
+        let chunk = converter.finish();
+        assert_eq!(chunk.logs.map_or(0, |logs| logs.items()), events.len());
+        requests.extend(chunk.executions);
+        state = chunk.state;
+    }
+    requests
+}
+
+/// The log event of an event, unless it is one already.
+fn log_line(event: &Value) -> String {
+    if event.get("execution_arn").is_some() {
+        return event.to_string();
+    }
+    let as_text =
+        |value: &Value| if value.is_number() { json!(value.to_string()) } else { value.clone() };
+    let in_ms = |value: &Value| match value.as_f64() {
+        Some(seconds) => json!(format!("{:.0}", seconds * 1000.0)),
+        None => value.clone(),
+    };
+    json!({
+        "id": as_text(&event["id"]), "type": event["type"], "details": event["anyEventDetails"],
+        "previous_event_id": as_text(&event["previousEventId"]),
+        "event_timestamp": in_ms(&event["timestamp"]), "execution_arn": EXPRESS,
+        "redrive_count": "0",
+    })
+    .to_string()
 }
 
 fn page(events: &[Value], next: &Value) -> Vec<u8> {
     json!({ "events": events, "nextToken": next }).to_string().into_bytes()
-}
-
-fn history(execution: &EndedExecution, events: &[Value]) -> History {
-    let mut history = History::new(execution.clone());
-    assert_eq!(history.add_page(&page(events, &Value::Null)), Ok(None));
-    history
 }
 
 fn spans(requests: &[Request]) -> Vec<Span> {
@@ -117,9 +200,10 @@ fn spans(requests: &[Request]) -> Vec<Span> {
 /// The spans as a tree: name, times, status, id if a function hangs below it, and attributes.
 fn tree(spans: &[Span]) -> String {
     let mut out = String::new();
-    let root = &spans[0];
-    assert!(root.parent_span_id.is_empty());
-    write_below(spans, root, 0, &mut out);
+    assert!(spans.first().is_none_or(|first| first.parent_span_id.is_empty()));
+    for root in spans.iter().filter(|span| span.parent_span_id.is_empty()) {
+        write_below(spans, root, 0, &mut out);
+    }
     let shown = out.lines().filter(|line| !line.trim_start().starts_with('@')).count();
     assert_eq!(shown, spans.len(), "a span hangs nowhere:\n{out}");
     out.trim_end().to_owned()
@@ -154,6 +238,9 @@ fn write_below(spans: &[Span], span: &Span, depth: usize, out: &mut String) {
         );
         writeln!(out, "{}", line.trim_end().replace('\n', "⏎")).unwrap();
     }
+    for link in &span.links {
+        writeln!(out, "{indent}  @link {}", attributes(&link.attributes)).unwrap();
+    }
     for child in spans.iter().filter(|child| child.parent_span_id == span.span_id) {
         write_below(spans, child, depth + 1, out);
     }
@@ -162,8 +249,11 @@ fn write_below(spans: &[Span], span: &Span, depth: usize, out: &mut String) {
 #[test]
 fn a_history_becomes_one_trace() {
     check_table(&expect_file!["../../fixtures/executions.txt"], |case| {
-        let (execution, events) = read(case);
-        let mut history = history(&execution, &events);
+        let case = read(case);
+        if case.is_express {
+            return tree(&spans(&case.requests(&case.pages)));
+        }
+        let mut history = case.history(&case.pages);
         let end = if history.is_complete() { "" } else { "\nincomplete" };
         let left_out = match history.left_out() {
             0 => String::new(),
@@ -188,9 +278,11 @@ fn cases() -> Vec<String> {
 }
 
 /// The spans without the order in which they were written.
-fn sorted(history: History) -> Vec<Span> {
-    let mut spans = spans(&history.into_requests(None));
+fn sorted(requests: &[Request]) -> Vec<Span> {
+    let mut spans = spans(requests);
     spans.sort_by(|one, other| one.span_id.cmp(&other.span_id));
+    // Log events that come twice may give a trace twice.
+    spans.dedup();
     spans
 }
 
@@ -202,17 +294,14 @@ proptest! {
         page_size in 1..9_usize,
         again in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
-        let (execution, events) = read(&cases()[case]);
-        let expected = sorted(history(&execution, &events));
+        let case = read(&cases()[case]);
+        let events = case.events();
+        let expected = sorted(&case.requests(&case.pages));
         let mut shuffled: Vec<Value> =
             order.iter().filter_map(|at| events.get(*at).cloned()).collect();
         shuffled.extend(again.iter().map(|index| index.get(&events).clone()));
-        let mut history = History::new(execution);
-        for events in shuffled.chunks(page_size) {
-            let next = history.add_page(&page(events, &json!("more"))).unwrap();
-            prop_assert_eq!(next.as_deref(), Some("more"));
-        }
-        prop_assert_eq!(sorted(history), expected);
+        let pages: Vec<Vec<Value>> = shuffled.chunks(page_size).map(<[_]>::to_vec).collect();
+        prop_assert_eq!(sorted(&case.requests(&pages)), expected);
     }
 
     /// A missing or hostile event never panics, and every span still hangs below the execution's.
@@ -224,16 +313,17 @@ proptest! {
         key in "id|previousEventId|timestamp|type|EventId|ParentId|Id|EventType|EventTimestamp",
         value in prop_oneof![Just(json!(null)), Just(json!(-1)), Just(json!(1e300)), Just(json!("x")), Just(json!(3)), Just(json!([[]]))],
     ) {
-        let (execution, mut events) = read(&cases()[case]);
+        let case = read(&cases()[case]);
+        let mut events = case.events();
         events.remove(gone.index(events.len()));
         if !events.is_empty() {
             let at = changed.index(events.len());
             events[at][key] = value;
         }
-        let spans = spans(&history(&execution, &events).into_requests(None));
+        let spans = spans(&case.requests(&[events]));
         prop_assert!(spans.iter().all(|span| span.end_time_unix_nano >= span.start_time_unix_nano));
         let ids: std::collections::HashSet<_> = spans.iter().map(|span| &span.span_id).collect();
-        for span in &spans[1..] {
+        for span in spans.iter().filter(|span| !span.parent_span_id.is_empty()) {
             prop_assert!(ids.contains(&span.parent_span_id));
         }
     }
@@ -244,7 +334,8 @@ fn the_longest_history_is_read() {
     let mut events = vec![event(ExecutionKind::StateMachine, "1 0 0 ExecutionStarted")];
     let cause = "x".repeat(32 * 1024);
     for at in 0..8_333_u64 {
-        let (id, ms) = (2 + at * 3, at);
+        let id = 2 + at * 3;
+        let ms = at;
         for (id, line) in [
             (id, "TaskStateEntered pay"),
             (id + 1, "LambdaFunctionScheduled"),
@@ -259,9 +350,27 @@ fn the_longest_history_is_read() {
         }
     }
     let execution = ended(ExecutionKind::StateMachine, ExecutionOutcome::Failed, 9_000);
-    let requests = history(&execution, &events).into_requests(None);
+    let longest = Case { execution, is_express: false, pages: vec![events] };
+    let requests = longest.requests(&longest.pages);
     assert_eq!(spans(&requests).len(), 8_334);
     assert!(requests.iter().all(|request| request.items() <= 1_000));
+}
+
+#[test]
+fn log_events_that_wait_for_others_take_limited_memory() {
+    let line = |number: usize, id: u64, kind: &str, cause: &str| {
+        json!({
+            "id": id.to_string(), "type": kind, "details": { "error": "E", "cause": cause },
+            "event_timestamp": START_MS.to_string(), "execution_arn": format!("{EXPRESS}{number}"),
+        })
+    };
+    let cause = "x".repeat(20_000);
+    for (waiting, traces) in [(100, 1), (1_000, 0)] {
+        let others = (1..=waiting).map(|number| line(number, 2, "ExecutionFailed", &cause));
+        let whole = [("ExecutionStarted", 1), ("ExecutionFailed", 2)];
+        let events = others.chain(whole.map(|(kind, id)| line(0, id, kind, "")));
+        assert_eq!(convert_log(&[events.collect()]).len(), traces, "{waiting}");
+    }
 }
 
 #[test]

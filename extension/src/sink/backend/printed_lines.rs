@@ -13,7 +13,7 @@ use crate::policy::{NewestInvocation, last_moment_ms};
 use crate::service_name::named;
 use backend::{JsonStreamEvent, JsonStreamRecord, events_request};
 use platform::{
-    Converter, EventKind, Identity, InvocationStatement, Invocations, LineSource, LogEventRef,
+    Converter, ConverterState, EventKind, Identity, InvocationStatement, LineSource, LogEventRef,
     PlatformEvent, PlatformOptions, Undecodable, is_out_of_memory,
 };
 use serde::Deserialize;
@@ -243,11 +243,15 @@ impl PrintedLines {
 
 /// Returns a converter of an environment that has read no line yet.
 fn new_converter(identity: &Identity, options: PlatformOptions, is_managed: bool) -> Converter {
-    let converter = converter_with(identity, options, Invocations::default());
+    let converter = converter_with(identity, options, ConverterState::default());
     if is_managed { converter.of_managed_instance() } else { converter }
 }
 
-fn converter_with(identity: &Identity, options: PlatformOptions, state: Invocations) -> Converter {
+fn converter_with(
+    identity: &Identity,
+    options: PlatformOptions,
+    state: ConverterState,
+) -> Converter {
     Converter::new(identity.clone(), options, 0).with_state(state).counted_elsewhere()
 }
 

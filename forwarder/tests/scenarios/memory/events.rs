@@ -5,7 +5,7 @@ use crate::support::{gzip_base64, payload};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_forwarder::{Content, MAX_MESSAGE_BYTES};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Lambda's limit on the payload of an invocation.
 pub(super) const MAX_BYTES: usize = 6 << 20;
@@ -20,17 +20,28 @@ pub(super) fn spans(messages: &[String]) -> String {
     subscription(&delivery("aws/spans", messages))
 }
 
+/// A subscription's event with these messages of a state machine.
+pub(super) fn machine_lines(messages: &[String]) -> String {
+    let mut payload = payload("/aws/vendedlogs/states/orders-Logs", &[]);
+    payload["logStream"] = json!("states/orders/2026-09-21-14-13/7851b2d9");
+    subscription(&delivery_of(payload, messages))
+}
+
 fn subscription(delivery: &str) -> String {
     json!({"awslogs": {"data": gzip_base64(delivery)}}).to_string()
 }
 
 /// A delivery with CloudWatch's order of fields: log events after the log group are read in chunks.
 pub(super) fn delivery(log_group: &str, messages: &[String]) -> String {
+    delivery_of(payload(log_group, &[]), messages)
+}
+
+fn delivery_of(mut head: Value, messages: &[String]) -> String {
     let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
-    let payload = payload(log_group, &messages);
+    head["logEvents"] = payload("", &messages)["logEvents"].take();
     let members =
         ["messageType", "owner", "logGroup", "logStream", "subscriptionFilters", "logEvents"]
-            .map(|key| format!("\"{key}\":{}", payload[key]));
+            .map(|key| format!("\"{key}\":{}", head[key]));
     format!("{{{}}}", members.join(","))
 }
 

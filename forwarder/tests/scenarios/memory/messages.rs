@@ -36,6 +36,27 @@ pub(super) fn span_line(value: &str) -> String {
     )
 }
 
+/// Executions that wait for their other events, up to half of the limit on these, and whole ones of three events.
+pub(super) fn express_executions() -> Vec<String> {
+    let line = |execution: &str, id: usize, kind: &str, details: &str| {
+        format!(
+            r#"{{"id":"{id}","type":"{kind}","details":{{{details}}},"previous_event_id":"{}","event_timestamp":"1790000000000","execution_arn":"arn:aws:states:eu-west-1:123456789012:express:orders:{execution}:x"}}"#,
+            id - 1,
+        )
+    };
+    let name = "x".repeat(80);
+    let failure = format!(r#""error":"E","cause":"{}""#, "x".repeat(8_000));
+    let waiting = (0..400).map(|n| line(&format!("w{n}"), 2, "LambdaFunctionFailed", &failure));
+    let whole = (0..30_000).flat_map(|n| {
+        [
+            line(&n.to_string(), 1, "ExecutionStarted", ""),
+            line(&n.to_string(), 2, "FailStateEntered", &format!(r#""name":"{name}""#)),
+            line(&n.to_string(), 3, "ExecutionFailed", r#""error":"E","cause":"C""#),
+        ]
+    });
+    waiting.chain(whole).collect()
+}
+
 /// The last line adds an attribute to all records.
 pub(super) fn execution_after_short_lines() -> Vec<String> {
     const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";

@@ -11,7 +11,8 @@ use crate::support::{config, default_options, invocation};
 use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
 use bytes::Bytes;
 use events::{
-    HEAD, MAX_BYTES, delivery, first_message, kinesis_bytes, kinesis_gzip, lines, redriven, spans,
+    HEAD, MAX_BYTES, delivery, first_message, kinesis_bytes, kinesis_gzip, lines, machine_lines,
+    redriven, spans,
 };
 use http::HeaderMap;
 use lambda_otlp_forwarder::{
@@ -20,10 +21,10 @@ use lambda_otlp_forwarder::{
 };
 use messages::{
     aggregated, buckets, crash_texts, embedded_metrics, empty_containers,
-    empty_objects_of_a_tenant, execution_after_short_lines, failed_traces, gauge_of_many_key_sets,
-    histograms, line_of_traces, noise, object_of_keys, objects, one_log_event, redacts, reports,
-    resource_that_contradicts, routes, sets, short_lines, span_line, undecodable, undecodable_line,
-    with_a_wrong_checksum, with_neighbours,
+    empty_objects_of_a_tenant, execution_after_short_lines, express_executions, failed_traces,
+    gauge_of_many_key_sets, histograms, line_of_traces, noise, object_of_keys, objects,
+    one_log_event, redacts, reports, resource_that_contradicts, routes, sets, short_lines,
+    span_line, undecodable, undecodable_line, with_a_wrong_checksum, with_neighbours,
 };
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use settings::Source as _;
@@ -88,6 +89,7 @@ const CASES: &[MemoryCase] = &[
     MemoryCase::new("twenty_histograms", 1000, || lines(&with_neighbours(20, &histograms(30_000))))
         .long(),
     MemoryCase::new("many_buckets", 1000, || lines(&with_neighbours(6, &buckets(1_900_000)))),
+    MemoryCase::new("express_executions", 90_400, || machine_lines(&express_executions())),
     MemoryCase::new("set_rules", 1000, || lines(&with_neighbours(1, &line_of_records(49_000, 0))))
         .with_rules(|| sets(10)),
     MemoryCase::new("set_rules_20", 1000, || {
