@@ -71,8 +71,8 @@ pub use base64::{decode as decode_base64, push as push_base64};
 pub use depth::Depth;
 pub use line::{COMPACT_MARKER, Envelope, LineEncoder, LineLimits, MARKER, Written};
 pub use request::{
-    Halve, Limits, MAX_REPEATED_BYTES, Malformed, Pieces, Request, Shortened, TRUNCATED, merge,
-    shortened_text,
+    ColumnFacts, Halve, Limits, MAX_REPEATED_BYTES, Malformed, Pieces, Request, Shortened,
+    TRUNCATED, merge, shortened_text,
 };
 pub use root_line::RootLine;
 pub use signal::SignalKind;

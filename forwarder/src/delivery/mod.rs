@@ -82,8 +82,8 @@ async fn send<E: Export>(
 ) -> Sent {
     let NextBatch { destination, mut admission, mut batch, .. } = next;
     let requests = std::mem::take(&mut batch.requests);
-    let known_range = batch.facts.map(|facts| facts.times);
-    let has_few_keys = batch.facts.is_some_and(|facts| facts.has_few_keys());
+    let known_range = batch.facts.as_ref().map(|facts| facts.times);
+    let column_facts = batch.facts.as_ref().map(|facts| Arc::new(facts.to_column_facts()));
     let mut sent = Sent {
         batch,
         outcome: Outcome::default(),
@@ -92,7 +92,10 @@ async fn send<E: Export>(
         restamped: 0,
     };
     for merged in wire::merge(requests, destination.config.max_request_bytes) {
-        let request = if has_few_keys { merged.with_few_keys() } else { merged };
+        let request = match &column_facts {
+            Some(facts) => merged.with_column_facts(Arc::clone(facts)),
+            None => merged,
+        };
         let now = context.now_unix_nano();
         let sorted = destination.policy.sort(request, known_range, now);
         sent.dropped += sorted.dropped;

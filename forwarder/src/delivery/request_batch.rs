@@ -56,7 +56,7 @@ impl RequestBatch {
         log_events: &Arc<LogEventRange>,
     ) {
         self.requests.push(request);
-        self.facts = self.facts.zip(facts).map(|(all, other)| all.and(&other));
+        self.facts = self.facts.take().zip(facts).map(|(all, other)| all.and(other));
         let is_same_range = Arc::ptr_eq(&self.log_events, log_events);
         if !is_same_range {
             let range = Arc::make_mut(&mut self.log_events);

@@ -13,7 +13,7 @@ use wire::protobuf::messages;
 use wire::view::{self, Item, ItemKind, data_points, key_and_value, map_entries, metric_name};
 use wire::{MAX_REPEATED_BYTES, Request, SignalKind};
 
-/// A request with few keys has far fewer columns than this (`RequestFacts::has_few_keys`).
+/// A request with few keys has far fewer columns than this (`RequestFacts::to_column_facts`).
 const FEW_KEYS_ARE_BELOW: usize = 700;
 
 /// An attribute with a column of its own takes more bytes than this, so a small request cannot have too many columns.
@@ -25,7 +25,8 @@ const LEAST_ATTRIBUTE_BYTES: usize = 4;
 /// known to have few keys, or of a few KiB, costs nothing.
 pub(crate) fn split_by_columns(request: Request, max_columns: usize) -> Vec<Request> {
     let max_columns = max_columns.saturating_sub(number_of_reserved_columns(request.kind()));
-    if (request.has_few_keys() && max_columns >= FEW_KEYS_ARE_BELOW)
+    let has_few_keys = request.column_facts().is_some_and(|facts| facts.has_few_keys);
+    if (has_few_keys && max_columns >= FEW_KEYS_ARE_BELOW)
         || request.bytes().len() / LEAST_ATTRIBUTE_BYTES <= max_columns
     {
         return vec![request];

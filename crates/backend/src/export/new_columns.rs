@@ -4,6 +4,8 @@
 //! request without the new columns, and answers 200. For data points it answers 500 after a part was stored, so that a retry
 //! stores this part twice. Requests whose columns the server knows are stored whole. So each client sends a few items
 //! first. Together they have all columns that the backend has not accepted from it yet. It sends the others after the answer.
+//!
+//! The adapter notes the shapes of the items that it wrote. A request whose shapes are all known isn't searched.
 
 use crate::sanitize::hash::{KeyHash, combined};
 use crate::sanitize::limits::MAP_LEVELS;
@@ -16,7 +18,7 @@ use wire::view::{
 };
 use wire::{Request, SignalKind};
 
-/// Columns and shapes that the backend has accepted from this client, as hashes. A shape is all columns of an item.
+/// Columns that the backend has accepted from this client, as hashes, with those of all columns of an item and the adapter's shapes.
 #[derive(Debug, Default)]
 pub(crate) struct KnownColumns(HashSet<u64>);
 
@@ -61,11 +63,23 @@ impl KnownColumns {
         if request.kind() == SignalKind::Logs {
             return NewColumns::default();
         }
+        let stream = KeyHash::of_item(stream).hash;
+        let facts = request.column_facts();
+        let shapes = facts.and_then(|facts| facts.shapes.as_deref());
+        let shapes = shapes.map(|all| all.iter().map(|shape| combined(stream, *shape)));
+        if shapes.clone().is_some_and(|mut shapes| shapes.all(|shape| self.0.contains(&shape))) {
+            return NewColumns::default();
+        }
         let mut search =
             ColumnSearch { known: &self.0, found: HashSet::new(), items: Vec::new(), position: 0 };
-        search.visit_request(KeyHash::of_item(stream).hash, request);
-        let items = few_with_all(search.items);
-        NewColumns { hashes: search.found.into_iter().collect(), items }
+        search.visit_request(stream, request);
+        let mut hashes: Vec<u64> = search.found.into_iter().collect();
+        // A part of a request may lack some of its shapes.
+        let is_whole = facts.is_some_and(|facts| facts.items == request.items());
+        if let Some(shapes) = shapes.filter(|_| is_whole) {
+            hashes.extend(shapes);
+        }
+        NewColumns { hashes, items: few_with_all(search.items) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The walk through one request, from its resources to its items.
 
 use super::gen_ai::{self, GenAi};
+use super::hash::combined;
 use super::plan::{NewItem, Plan, Plans};
 use super::planned::ReadAttribute;
 use super::request_facts::RequestFacts;
@@ -39,6 +40,8 @@ pub(super) struct ItemContext<'c, 'r> {
     pub(super) is_in_framework: bool,
     /// The shape of the resource and the scope.
     around: u64,
+    /// The stream of a metric, as a hash. 0 for other signals, whose requests name it.
+    pub(super) stream: u64,
 }
 
 impl<'p> Adapter<'p> {
@@ -85,7 +88,7 @@ impl<'p> Adapter<'p> {
         let scope = ScopeContainer::new(self.kind, bytes);
         let is_in_framework = self.kind == SignalKind::Traces && gen_ai::is_of_framework(scope);
         let around = resource.rotate_left(1) ^ u64::from(is_in_framework);
-        let context = ItemContext { taken, is_in_framework, around };
+        let context = ItemContext { taken, is_in_framework, around, stream: 0 };
         edit_children(bytes, &[scope_container::ITEMS], None, |_, item| match self.kind {
             SignalKind::Traces => self.adapt_span(item, &context),
             SignalKind::Logs => self.adapt_log_record(item, &context),
@@ -136,10 +139,11 @@ impl<'p> Adapter<'p> {
         AdaptedResource { encoded, shape, renamed_places: plan.renamed_places.clone() }
     }
 
-    /// Finds or makes the plan of an item's attributes.
+    /// Finds or makes the plan of an item's attributes. `columns` are facts about its other columns.
     pub(super) fn find_plan<'a>(
         &mut self,
         shape: &ShapeHash,
+        columns: u64,
         context: &ItemContext<'_, '_>,
         read: impl FnOnce() -> NewItem<'a>,
     ) -> Rc<Plan<'a>> {
@@ -149,6 +153,7 @@ impl<'p> Adapter<'p> {
             None => self.plans.add(shape, Plan::make_for_item(&read(), context.taken)),
         };
         self.note(&plan);
+        self.facts.add_item(combined(shape, columns));
         plan
     }
 
@@ -159,6 +164,11 @@ impl<'p> Adapter<'p> {
 }
 
 impl ItemContext<'_, '_> {
+    /// The same surroundings in a stream.
+    pub(super) fn in_stream(&self, stream: u64) -> Self {
+        Self { stream, ..*self }
+    }
+
     pub(super) fn begin_shape(&self) -> ShapeHash {
         ShapeHash::begin(self.around)
     }

@@ -59,8 +59,11 @@ impl Adapter<'_> {
             let named_event = named_event.iter().map(|it| ReadAttribute::added(EVENT_NAME, it));
             original.chain(own).chain(named_event).collect::<Vec<_>>()
         };
-        let plan =
-            self.find_plan(&shape, context, || NewItem { attributes: read(), body, gen_ai: None });
+        let plan = self.find_plan(&shape, 0, context, || NewItem {
+            attributes: read(),
+            body,
+            gen_ai: None,
+        });
         let is_extended = original.is_some() || named_event.is_some();
         if plan.is_as_read() && new_text.is_none() && !is_extended {
             return Edit::Keep;

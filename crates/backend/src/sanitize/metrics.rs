@@ -1,6 +1,7 @@
 //! Metrics: adapted so that OpenObserve, which converts nothing, adds them up.
 
 use super::adapter::{Adapter, ItemContext};
+use super::hash::KeyHash;
 use super::histograms::{complete, to_explicit_buckets};
 use super::plan::NewItem;
 use super::planned::ReadAttribute;
@@ -15,7 +16,7 @@ use wire::edit::{Edit, Rewrite, edit_children, replace_fields};
 use wire::field::{data_point, histogram_data_point, metric};
 use wire::protobuf::Value::{Fixed64, Len, Varint};
 use wire::protobuf::{Writer, fields, messages};
-use wire::view::{Item, ItemKind, key_and_value, message, metric_head_bytes};
+use wire::view::{Item, ItemKind, key_and_value, message, metric_head_bytes, metric_name};
 
 /// Maximum number of bytes for the repeated names and descriptions of a gauge's groups. A larger gauge is not split, because the
 /// request could become hundreds of times as long as the line.
@@ -30,6 +31,8 @@ impl Adapter<'_> {
         else {
             return Edit::Drop;
         };
+        // Each metric has a stream of its own.
+        let context = &context.in_stream(KeyHash::new(metric_name(metric), kind.into()).hash);
         match kind {
             metric::GAUGE => self.adapt_gauge(metric, of_points, context),
             metric::SUM => {
@@ -140,6 +143,8 @@ impl Adapter<'_> {
         if counts.is_empty() {
             return edit;
         }
+        // The counts have another stream.
+        self.facts.shapes.forget();
         let name = [message(metric, metric::NAME), b"_count"].concat();
         let named = replace_fields(metric, metric::NAME, |out| out.bytes(metric::NAME, &name));
         let counts: Vec<&[u8]> = counts.iter().map(Vec::as_slice).collect();
@@ -180,7 +185,7 @@ impl Adapter<'_> {
         let item = Item::new(kind, point);
         self.facts.times.add(item.time_unix_nano());
         let read = || item.attributes().map(ReadAttribute::read).collect::<Vec<_>>();
-        let plan = self.find_plan(&shape, context, || NewItem {
+        let plan = self.find_plan(&shape, context.stream, context, || NewItem {
             attributes: read(),
             body: None,
             gen_ai: None,

@@ -1,15 +1,20 @@
-//! Facts about adapted requests: the times of the items, and whether there are few attribute keys. They save the ingest window and the
-//! column limit a pass of their own.
+//! Facts about adapted requests: the times and the shapes of the items, and whether there are few attribute keys. They save the ingest
+//! window, the column limit and the search for new columns a pass of their own.
 
 use super::hash::KeyHash;
+use std::collections::BTreeSet;
+use wire::ColumnFacts;
 
 /// Facts about requests that [`sanitize`](super::sanitize) adapted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestFacts {
     /// The times by which OpenObserve judges items: the start of spans, and the time of log records or, if that is 0, the
     /// observed time.
     pub times: TimeRange,
     keys: KeySketch,
+    pub(super) shapes: ColumnShapes,
+    /// Number of items with a shape.
+    items: usize,
 }
 
 /// A sketch of the set of keys. The hash of each key sets one of 1,024 bits, so at most as many bits are set as there are keys.
@@ -44,24 +49,74 @@ impl KeySketch {
     }
 }
 
+/// The shapes of items, as hashes. Items of one shape have the same columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ColumnShapes {
+    different: BTreeSet<u64>,
+    are_unknown: bool,
+}
+
+/// A request with more shapes is searched for new columns, as if they were unknown.
+const MAX_SHAPES: usize = 256;
+
+impl ColumnShapes {
+    #[inline]
+    fn add(&mut self, shape: u64) {
+        if !self.are_unknown && self.different.insert(shape) && self.different.len() > MAX_SHAPES {
+            self.forget();
+        }
+    }
+
+    /// Notes that there are further shapes, whatever they are.
+    pub(super) fn forget(&mut self) {
+        self.are_unknown = true;
+        self.different.clear();
+    }
+
+    fn add_all(&mut self, others: Self) {
+        if others.are_unknown {
+            self.forget();
+        }
+        others.different.into_iter().for_each(|shape| self.add(shape));
+    }
+}
+
 impl RequestFacts {
     /// The facts about no request.
-    pub const NOTHING: Self =
-        Self { times: TimeRange::EMPTY, keys: KeySketch { bits: [0; WORDS], has_maps: false } };
+    pub const NOTHING: Self = Self {
+        times: TimeRange::EMPTY,
+        keys: KeySketch { bits: [0; WORDS], has_maps: false },
+        shapes: ColumnShapes { different: BTreeSet::new(), are_unknown: false },
+        items: 0,
+    };
 
     /// Combines the facts about two requests.
     #[must_use]
-    pub fn and(mut self, other: &Self) -> Self {
+    pub fn and(mut self, other: Self) -> Self {
         self.times.oldest_unix_nano = self.times.oldest_unix_nano.min(other.times.oldest_unix_nano);
         self.times.newest_unix_nano = self.times.newest_unix_nano.max(other.times.newest_unix_nano);
         self.keys.add_all(&other.keys);
+        self.shapes.add_all(other.shapes);
+        self.items += other.items;
         self
     }
 
-    /// Returns `true` if there are far fewer attribute keys than OpenObserve's column limit. After `false` the keys have to be
-    /// counted.
-    pub fn has_few_keys(&self) -> bool {
-        self.keys.has_few()
+    /// What the client asks about columns: the shapes, and whether there are far fewer attribute keys than OpenObserve's column
+    /// limit. If there aren't, the keys have to be counted.
+    pub fn to_column_facts(&self) -> ColumnFacts {
+        let shapes = &self.shapes;
+        ColumnFacts {
+            has_few_keys: self.keys.has_few(),
+            shapes: (!shapes.are_unknown).then(|| shapes.different.iter().copied().collect()),
+            items: self.items,
+        }
+    }
+
+    /// Adds an item with these columns.
+    #[inline]
+    pub(super) fn add_item(&mut self, columns: u64) {
+        self.items += 1;
+        self.shapes.add(columns);
     }
 
     /// Adds the keys of an item or resource.
@@ -126,19 +181,19 @@ mod tests {
         ];
         for name in names {
             for many in [700, 900, 1100, 5000] {
-                assert!(!facts((0..many).map(name)).has_few_keys(), "{}: {many}", name(7));
+                assert!(!facts((0..many).map(name)).keys.has_few(), "{}: {many}", name(7));
             }
-            assert!(facts((0..200).map(name)).has_few_keys(), "{}", name(7));
+            assert!(facts((0..200).map(name)).keys.has_few(), "{}", name(7));
             let some = facts((0..400).map(name));
             let others = facts((400..900).map(name));
-            assert!(!some.and(&others).has_few_keys(), "{}", name(7));
+            assert!(!some.and(others).keys.has_few(), "{}", name(7));
         }
         let mut both = facts((0..250).map(|n| format!("key.{n}")));
         (0..500)
             .for_each(|n| both.keys.add_key(KeyHash::of_resource(format!("key.{n}").as_bytes())));
-        assert!(!both.has_few_keys(), "resources and items have different columns");
+        assert!(!both.keys.has_few(), "resources and items have different columns");
         let mut map = RequestFacts::NOTHING;
         map.keys.has_maps = true;
-        assert!(!RequestFacts::NOTHING.and(&map).has_few_keys());
+        assert!(!RequestFacts::NOTHING.and(map).keys.has_few());
     }
 }

@@ -45,6 +45,22 @@ struct SpanFaults {
     has_changing_parts: bool,
 }
 
+/// The columns of a span apart from its attributes', which only some spans have.
+#[derive(Default)]
+struct SpanColumns {
+    has_parent: bool,
+    /// OpenObserve infers the called service from attributes of client and producer spans, in columns of its own.
+    calls_service: bool,
+    has_status: bool,
+}
+
+impl SpanColumns {
+    fn as_facts(&self) -> u64 {
+        let Self { has_parent, calls_service, has_status } = *self;
+        u64::from(has_parent) | u64::from(calls_service) << 1 | u64::from(has_status) << 2
+    }
+}
+
 impl SpanFaults {
     fn are_none(&self) -> bool {
         let Self { has_invalid_parent, has_dropped_counts, has_changing_parts } = self;
@@ -55,6 +71,7 @@ impl SpanFaults {
 impl Adapter<'_> {
     pub(super) fn adapt_span(&mut self, span: &[u8], context: &ItemContext<'_, '_>) -> Edit {
         let mut faults = SpanFaults::default();
+        let mut columns = SpanColumns::default();
         let mut shape = context.begin_shape();
         let mut trace_id: &[u8] = &[];
         let mut span_id: &[u8] = &[];
@@ -66,7 +83,10 @@ impl Adapter<'_> {
                 (span::SPAN_ID, Value::Len(id)) => span_id = id,
                 (span::PARENT_SPAN_ID, Value::Len(id)) => {
                     faults.has_invalid_parent = !is_valid_parent(id);
+                    columns.has_parent = !faults.has_invalid_parent && !id.is_empty();
                 }
+                (span::KIND, Value::Varint(3 | 4)) => columns.calls_service = true,
+                (span::STATUS, Value::Len(_)) => columns.has_status = true,
                 (span::START_TIME, Value::Fixed64(time)) => start = time,
                 (span::END_TIME, Value::Fixed64(time)) => end = time,
                 (span::ATTRIBUTES, Value::Len(attribute)) => {
@@ -104,8 +124,8 @@ impl Adapter<'_> {
             let counts = counts.iter().map(|it| ReadAttribute::added(it.key, &it.value));
             own.chain(counts).collect::<Vec<_>>()
         };
-        let plan =
-            self.find_plan(&shape, context, || NewItem { attributes: read(), body: None, gen_ai });
+        let new_item = || NewItem { attributes: read(), body: None, gen_ai };
+        let plan = self.find_plan(&shape, columns.as_facts(), context, new_item);
         if plan.is_as_read() && faults.are_none() && new_end.is_none() {
             return Edit::Keep;
         }

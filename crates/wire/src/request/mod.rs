@@ -44,6 +44,7 @@ use opentelemetry_proto::tonic::{
 use split::Sizes;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// One encoded `Export…ServiceRequest` with a checked structure, in its canonical form:
 ///
@@ -57,9 +58,20 @@ pub struct Request {
     kind: SignalKind,
     bytes: Vec<u8>,
     items: usize,
-    few_keys: bool,
+    columns: Option<Arc<ColumnFacts>>,
     /// `false` if a check found no reserved name, or none was made.
     may_have_reserved_names: bool,
+}
+
+/// Facts about the columns that the items of a request have in a backend.
+#[derive(Debug, Default)]
+pub struct ColumnFacts {
+    /// `true` if all items have few different attribute keys in total; keys within maps were not counted.
+    pub has_few_keys: bool,
+    /// The shapes of all items: those with one shape have the same columns. `None` if they are unknown or too many.
+    pub shapes: Option<Vec<u64>>,
+    /// Number of the items that the facts are about.
+    pub items: usize,
 }
 
 /// The bytes of a request that a reader put together, before their check.
@@ -168,26 +180,25 @@ impl Request {
     /// Wraps bytes with items counted during assembly.
     pub fn counted(kind: SignalKind, bytes: Vec<u8>, items: usize) -> Self {
         debug_assert!(is_canonical(kind, &bytes), "a field is repeated, or a container is empty");
-        Self { kind, bytes, items, few_keys: false, may_have_reserved_names: false }
+        Self { kind, bytes, items, columns: None, may_have_reserved_names: false }
     }
 
     /// Wraps bytes that no program of ours writes, for tests of what becomes of them in a line.
     #[doc(hidden)]
     pub fn unchecked(kind: SignalKind, bytes: Vec<u8>) -> Self {
         let items = view::count(&bytes, kind.path_to_items());
-        Self { kind, bytes, items, few_keys: false, may_have_reserved_names: false }
+        Self { kind, bytes, items, columns: None, may_have_reserved_names: false }
     }
 
-    /// Notes that all items have few different attribute keys in total; keys within maps were not counted.
+    /// Notes facts about this request, or about more items than it has.
     #[must_use]
-    pub fn with_few_keys(self) -> Self {
-        Self { few_keys: true, ..self }
+    pub fn with_column_facts(self, facts: Arc<ColumnFacts>) -> Self {
+        Self { columns: Some(facts), ..self }
     }
 
-    /// Returns `true` if [`with_few_keys`](Self::with_few_keys) was noted for this request or a larger one it was cut from.
-    /// `false` means that the keys were not counted, or are many.
-    pub fn has_few_keys(&self) -> bool {
-        self.few_keys
+    /// The facts about this request or a larger one it was cut from, if they were noted.
+    pub fn column_facts(&self) -> Option<&ColumnFacts> {
+        self.columns.as_deref()
     }
 
     #[cfg(feature = "decode")]
@@ -314,8 +325,8 @@ impl Request {
 
     /// A part just cut from this request.
     pub(crate) fn part(&self, bytes: Vec<u8>, items: usize) -> Self {
-        let Self { kind, few_keys, may_have_reserved_names, .. } = *self;
-        Self { kind, bytes, items, few_keys, may_have_reserved_names }
+        let Self { kind, ref columns, may_have_reserved_names, .. } = *self;
+        Self { kind, bytes, items, columns: columns.clone(), may_have_reserved_names }
     }
 }
 
@@ -324,16 +335,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_of_a_request_keep_its_mark_for_few_keys() {
+    fn parts_of_a_request_keep_its_column_facts() {
         let request =
             || Request::trusted(SignalKind::Traces, b"\x0a\x06\x12\x04\x12\0\x12\0".to_vec());
-        let few_keys = |request: Request| {
+        let items_with_facts = |request: Request| {
             let (first, second) = request.split_at(1);
             assert_eq!([first.items(), second.items()], [1, 1]);
-            [first.has_few_keys(), second.has_few_keys()]
+            [first, second].map(|part| part.column_facts().map(|facts| facts.items))
         };
-        assert_eq!(few_keys(request()), [false, false]);
-        assert_eq!(few_keys(request().with_few_keys()), [true, true]);
+        assert_eq!(items_with_facts(request()), [None, None]);
+        let facts = Arc::new(ColumnFacts { items: 2, ..ColumnFacts::default() });
+        assert_eq!(items_with_facts(request().with_column_facts(facts)), [Some(2), Some(2)]);
     }
 
     #[test]
