@@ -267,7 +267,112 @@ fn few_with_all(mut items: Vec<ItemWithNewColumns>) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::destination::Profile;
+    use crate::sanitize::sanitize;
+    use crate::sanitize::tests::metrics::any_metric;
+    use crate::sanitize::tests::{any_attributes, any_typed_attributes, attribute};
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use opentelemetry_proto::tonic::metrics::v1::{Metric, Summary, SummaryDataPoint};
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use opentelemetry_proto::tonic::trace::v1::{Span, Status};
+    use proptest::prelude::*;
+    use std::sync::Arc;
     use wire::protobuf::Writer;
+
+    fn any_span() -> impl Strategy<Value = Span> {
+        let attributes = prop_oneof![any_attributes(), any_typed_attributes(2)];
+        let parent = prop::sample::select(vec![vec![], vec![0; 8], vec![1; 8]]);
+        let status = prop::option::of(Just(Status::default()));
+        let of_others = (parent, 0..5_i32, status, 0..2_u32);
+        (attributes, of_others).prop_map(|(attributes, (parent_span_id, kind, status, dropped))| {
+            Span {
+                trace_id: vec![1; 16],
+                span_id: vec![1; 8],
+                parent_span_id,
+                kind,
+                attributes,
+                dropped_links_count: dropped,
+                status,
+                ..Span::default()
+            }
+        })
+    }
+
+    fn any_request() -> impl Strategy<Value = Request> {
+        let resource = || {
+            any_attributes().prop_map(|attributes| Resource { attributes, ..Resource::default() })
+        };
+        let spans = prop::collection::vec(any_span(), 1..4);
+        let metrics = prop::collection::vec(any_metric(), 1..4);
+        prop_oneof![
+            (resource(), spans).prop_map(|(resource, spans)| Request::of_spans(resource, spans)),
+            (resource(), metrics)
+                .prop_map(|(resource, metrics)| Request::of_metrics(resource, metrics)),
+        ]
+    }
+
+    fn adapted(request: Request) -> Request {
+        let sanitized = sanitize(Profile::OpenObserve, request, "shop");
+        let facts = sanitized.facts.unwrap().to_column_facts();
+        sanitized.request.unwrap().with_column_facts(Arc::new(facts))
+    }
+
+    #[test]
+    fn an_accepted_part_makes_the_shapes_of_the_others_not_known() {
+        let span = |key| Span {
+            trace_id: vec![1; 16],
+            span_id: vec![1; 8],
+            attributes: vec![attribute(key, "x")],
+            ..Span::default()
+        };
+        let mut known = KnownColumns::default();
+        let (part, other) =
+            adapted(Request::of_spans(None, vec![span("a"), span("b")])).split_at(1);
+        known.add(&known.new_in(b"", &part).hashes);
+        assert_eq!(known.new_in(b"", &part).items, [0_usize; 0]);
+        assert_eq!(known.new_in(b"", &other).items, [0]);
+    }
+
+    #[test]
+    fn a_summary_without_a_sum_has_columns_in_two_streams() {
+        let summary = |sums: &[f64]| {
+            let point = |sum: &f64| SummaryDataPoint { sum: *sum, ..SummaryDataPoint::default() };
+            let data_points = sums.iter().map(point).collect();
+            let data = Some(Data::Summary(Summary { data_points }));
+            adapted(Request::of_metrics(
+                None,
+                vec![Metric { name: "m".to_owned(), data, ..Metric::default() }],
+            ))
+        };
+        let mut known = KnownColumns::default();
+        for (sums, new) in [(&[1.0][..], vec![0]), (&[1.0], vec![]), (&[f64::NAN], vec![0])] {
+            let request = summary(sums);
+            let found = known.new_in(b"", &request);
+            assert_eq!(found.items, new, "{sums:?}");
+            known.add(&found.hashes);
+        }
+    }
+
+    proptest! {
+        /// The shapes spare a search that would find nothing.
+        #[test]
+        fn shapes_hide_no_new_columns(requests in prop::collection::vec(any_request(), 1..40)) {
+            let mut known_by_shapes = KnownColumns::default();
+            let mut known = KnownColumns::default();
+            for request in requests {
+                let sanitized = sanitize(Profile::OpenObserve, request, "shop");
+                let Some(request) = sanitized.request else { continue };
+                let facts = sanitized.facts.unwrap().to_column_facts();
+                let new = known.new_in(b"s", &request);
+                let request = request.with_column_facts(Arc::new(facts));
+                let new_by_shapes = known_by_shapes.new_in(b"s", &request);
+                prop_assert_eq!(&new.items, &new_by_shapes.items);
+                known.add(&new.hashes);
+                known_by_shapes.add(&new_by_shapes.hashes);
+                prop_assert_eq!(known_by_shapes.new_in(b"s", &request), NewColumns::default());
+            }
+        }
+    }
 
     #[test]
     fn dividing_repeats_a_resource_once() {

@@ -212,7 +212,7 @@ fn any_histogram_point() -> impl Strategy<Value = HistogramDataPoint> {
     )
 }
 
-fn any_metric() -> impl Strategy<Value = Metric> {
+pub(crate) fn any_metric() -> impl Strategy<Value = Metric> {
     let points = || prop::collection::vec(any_point(), 0..3);
     let histogram_points = prop::collection::vec(any_histogram_point(), 0..3);
     let data = prop_oneof![

@@ -1,4 +1,4 @@
-mod metrics;
+pub(crate) mod metrics;
 
 use super::*;
 use opentelemetry_proto::tonic::common::v1::{
@@ -394,7 +394,7 @@ fn key() -> impl Strategy<Value = &'static str> {
 }
 
 /// Attributes whose columns may be those of numbers of others.
-fn any_typed_attributes(levels: u32) -> BoxedStrategy<Vec<KeyValue>> {
+pub(crate) fn any_typed_attributes(levels: u32) -> BoxedStrategy<Vec<KeyValue>> {
     let keys =
         ["took", "Took", "took_number", "took.Number", "Number", "took_text", "took_number_text"];
     let key = prop::sample::select(keys.to_vec());
@@ -463,7 +463,7 @@ fn check_column(path: &str, levels: usize, attribute: &KeyValue) {
     }
 }
 
-fn any_attributes() -> impl Strategy<Value = Vec<KeyValue>> {
+pub(crate) fn any_attributes() -> impl Strategy<Value = Vec<KeyValue>> {
     let text = prop::sample::select(vec!["", "x"]);
     prop::collection::vec((key(), text).prop_map(|(key, value)| attribute(key, value)), 0..4)
 }
