@@ -24,8 +24,9 @@ pub const ADJUSTED_COUNT: &str = "lambda_otlp.adjusted_count";
 /// The time of a span or log record before it was changed to the present.
 pub const ORIGINAL_TIME: &str = "lambda_otlp.original_time";
 
-/// Put before a reserved name of content, which keeps the value.
-pub const FOREIGN: &str = "attr_";
+/// The begin of a renamed key, which keeps its value: one that content has although this project computes it, or one of an attribute
+/// whose column is taken.
+pub const RENAMED_PREFIX: &str = "attr_";
 
 /// `lambda_otlp` in OpenObserve's spelling: names are compared in it, because all spellings fill one column.
 const PREFIX: &[u8] = b"lambda_otlp";

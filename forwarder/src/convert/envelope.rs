@@ -11,6 +11,7 @@ use wire::arn::Arn;
 use wire::edit::{Editor, Head};
 use wire::field::{key_value, resource};
 use wire::protobuf::{Writer, fields, messages};
+use wire::reserved::RENAMED_PREFIX;
 use wire::resource::SERVICE_NAME;
 use wire::view::{Container, holds_map, key_and_value};
 
@@ -123,7 +124,10 @@ impl EnvelopeResource {
                 AttributeChange::Rename => {
                     let (key, value) = key_and_value(attribute.unwrap_or_default());
                     writer.message(resource::ATTRIBUTES, |writer| {
-                        writer.always_bytes(key_value::KEY, &[b"attr_", key].concat());
+                        writer.always_bytes(
+                            key_value::KEY,
+                            &[RENAMED_PREFIX.as_bytes(), key].concat(),
+                        );
                         writer.always_bytes(key_value::VALUE, value);
                     });
                 }

@@ -67,18 +67,18 @@ impl<'p> Adapter<'p> {
     fn adapt_container(&mut self, bytes: &[u8]) -> Edit {
         let signal = SignalColumns::of(self.kind);
         let container = Container::new(self.kind, bytes);
-        let mut said = Vec::with_capacity(USUAL_ATTRIBUTES);
-        said.extend(container.attributes().map(ReadAttribute::read));
+        let mut attributes = Vec::with_capacity(USUAL_ATTRIBUTES);
+        attributes.extend(container.attributes().map(ReadAttribute::read));
         let AdaptedResource { encoded, shape, renamed_places } =
-            self.adapt_resource(container, &said, signal);
+            self.adapt_resource(container, &attributes, signal);
         if !renamed_places.is_empty() {
             // An attribute with another name says nothing in its former column.
             let mut places = 0..;
             let mut is_renamed =
                 || renamed_places.binary_search(&places.next().unwrap_or_default());
-            said.retain(|_| is_renamed().is_err());
+            attributes.retain(|_| is_renamed().is_err());
         }
-        let taken = TakenColumns::new(signal, &said, encoded.as_deref());
+        let taken = TakenColumns::new(signal, &attributes, encoded.as_deref());
         edit_children(bytes, &[container::SCOPES], encoded.as_deref(), |_, scope| {
             self.adapt_scope(scope, shape, &taken)
         })
@@ -101,26 +101,26 @@ impl<'p> Adapter<'p> {
     fn adapt_resource(
         &mut self,
         container: Container<'_>,
-        said: &[ReadAttribute<'_>],
+        read: &[ReadAttribute<'_>],
         signal: &'static SignalColumns,
     ) -> AdaptedResource {
         let mut fallback = Vec::new();
         // Only the first of several counts.
-        let own = said.iter().position(|it| it.key == SERVICE_NAME.as_bytes());
-        let is_named = own.and_then(|at| said.get(at)).is_some_and(|name| {
+        let own = read.iter().position(|it| it.key == SERVICE_NAME.as_bytes());
+        let is_named = own.and_then(|at| read.get(at)).is_some_and(|name| {
             messages(name.value, any_value::STRING).next().is_some_and(|name| !name.is_empty())
         });
         let mut named: Vec<ReadAttribute<'_>> = Vec::new();
         if !is_named {
             Writer::new(&mut fallback).always_string(any_value::STRING, self.fallback_service);
-            named.extend(said);
+            named.extend(read);
             let name = ReadAttribute::added(SERVICE_NAME, &fallback);
             match own.and_then(|at| named.get_mut(at)) {
                 Some(nameless) => *nameless = name,
                 None => named.push(name),
             }
         }
-        let attributes = if is_named { said } else { &named };
+        let attributes = if is_named { read } else { &named };
         let mut shape = ShapeHash::begin(self.kind as u64);
         for attribute in attributes {
             shape.add_alone(attribute.key, attribute.value);

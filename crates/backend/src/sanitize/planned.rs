@@ -10,6 +10,7 @@ use super::typed_columns::NUMBER;
 use std::borrow::Cow;
 use wire::field::key_value;
 use wire::protobuf::{Value, Writer, fields};
+use wire::reserved::RENAMED_PREFIX;
 use wire::view::{key_and_value, map_entries};
 
 /// An attribute, or an entry of a map, as it was read.
@@ -134,8 +135,8 @@ pub(super) struct Planned<'a> {
     pub(super) form: Form,
     /// The entries of a map.
     pub(super) entries: Vec<Self>,
-    /// The column in which the resource says the same.
-    pub(super) said_in: Option<Box<[u8]>>,
+    /// The column in which the resource has the same value.
+    pub(super) repeated_column: Option<Box<[u8]>>,
     /// `true` if the number that became text has a further column.
     pub(super) adds_number: bool,
     /// `true` if OpenObserve reads a number from the value, under one of the keys for which that matters.
@@ -179,8 +180,9 @@ impl<'a> Planned<'a> {
         let beside = beside.filter(|_| levels > 0);
         let column = beside.map(|(path, _)| path.iter().copied().chain(stored_key(key)).collect());
         let column: Vec<u8> = column.unwrap_or_default();
-        let is_said = beside
-            .is_some_and(|(_, taken)| taken.judge_column(&column, value) == ColumnVerdict::Said);
+        let is_repeated = beside.is_some_and(|(_, taken)| {
+            taken.judge_column(&column, value) == ColumnVerdict::Repeated
+        });
         let class = Class::read(value);
         let path = [&*column, b"_"].concat();
         let within = beside.map(|(_, taken)| (&*path, taken));
@@ -194,7 +196,7 @@ impl<'a> Planned<'a> {
             class,
             form: Form::Unchanged,
             entries: map_entries(value).enumerate().map(entry).collect(),
-            said_in: is_said.then(|| column.into()),
+            repeated_column: is_repeated.then(|| column.into()),
             adds_number: false,
             reads_as_number: gen_ai::reads_as_number(key, value),
             is_renamed: false,
@@ -217,7 +219,7 @@ impl<'a> Planned<'a> {
 
     /// Leaves its name to another attribute.
     pub(super) fn make_room(&mut self) {
-        self.rename(format!("attr_{}", self.key));
+        self.rename(format!("{RENAMED_PREFIX}{}", self.key));
     }
 
     /// Another attribute for the same value, with this end of its name.
@@ -228,7 +230,7 @@ impl<'a> Planned<'a> {
             class,
             form,
             entries: Vec::new(),
-            said_in: None,
+            repeated_column: None,
             adds_number: false,
             reads_as_number: false,
             is_renamed: true,
@@ -242,14 +244,14 @@ impl<'a> Planned<'a> {
 
     /// The same for all items of the shape.
     pub(super) fn into_owned(self) -> Planned<'static> {
-        let Self { key, source, class, form, entries, said_in, adds_number, .. } = self;
+        let Self { key, source, class, form, entries, repeated_column, adds_number, .. } = self;
         Planned {
             key: Cow::Owned(key.into_owned()),
             source,
             class,
             form,
             entries: entries.into_iter().map(Self::into_owned).collect(),
-            said_in,
+            repeated_column,
             adds_number,
             reads_as_number: self.reads_as_number,
             is_renamed: self.is_renamed,

@@ -5,6 +5,7 @@ use super::names::stored_key;
 use super::planned::Planned;
 use std::collections::HashMap;
 use wire::fnv;
+use wire::reserved::RENAMED_PREFIX;
 use wire::resource::SERVICE_NAME;
 use wire::view::{holds_map, key_and_value, map_entries};
 
@@ -139,7 +140,7 @@ impl ColumnClaims {
                 collisions += 1;
             }
             self.numbers_tried += 1;
-            attribute.rename(format!("attr_{}_{key}", self.numbers_tried + 1));
+            attribute.rename(format!("{RENAMED_PREFIX}{}_{key}", self.numbers_tried + 1));
         }
     }
 

@@ -108,7 +108,7 @@ impl ShapeHash {
             };
             if let Some((_, taken)) = beside {
                 let verdict = taken.judge_column(&column, value);
-                self.add_fact(u64::from(verdict == ColumnVerdict::Said));
+                self.add_fact(u64::from(verdict == ColumnVerdict::Repeated));
             }
             if class == Class::Map {
                 let within = beside.map(|(_, taken)| (&*column, taken));

@@ -41,8 +41,8 @@ pub(super) const JUDGED_LEVELS: usize = COMPARED_LEVELS + 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ColumnVerdict {
     Free,
-    /// The resource says the same.
-    Said,
+    /// The resource has the same value in it.
+    Repeated,
     /// The value would overwrite another one.
     Taken,
 }
@@ -90,7 +90,7 @@ pub(super) struct TakenColumns<'c> {
     signal: &'static SignalColumns,
     filter: KeyFilter,
     /// The resource's attributes as they were read.
-    said: &'c [ReadAttribute<'c>],
+    read: &'c [ReadAttribute<'c>],
     /// The resource's attributes as they are sent, if something changed.
     changed: Option<Vec<ReadAttribute<'c>>>,
     /// `true` if comparing a key with each of them is cheap.
@@ -105,19 +105,19 @@ struct KeysOfResource<'c> {
     /// The number of attributes with each, as they are sent.
     sent: HashMap<Vec<u8>, usize>,
     /// The value of each, as it was read.
-    said: HashMap<Vec<u8>, &'c [u8]>,
+    read: HashMap<Vec<u8>, &'c [u8]>,
 }
 
 impl<'c> TakenColumns<'c> {
     /// The columns that are taken for items of a resource with these attributes, which is sent as another one if it `changed`.
     pub(super) fn new(
         signal: &'static SignalColumns,
-        said: &'c [ReadAttribute<'c>],
+        read: &'c [ReadAttribute<'c>],
         changed: Option<&'c [u8]>,
     ) -> Self {
-        let read = |resource| messages(resource, resource::ATTRIBUTES).map(ReadAttribute::read);
-        let changed: Option<Vec<_>> = changed.map(|resource| read(resource).collect());
-        let sent = changed.as_deref().unwrap_or(said);
+        let read_all = |resource| messages(resource, resource::ATTRIBUTES).map(ReadAttribute::read);
+        let changed: Option<Vec<_>> = changed.map(|resource| read_all(resource).collect());
+        let sent = changed.as_deref().unwrap_or(read);
         let mut filter = signal.reserved.filter();
         let mut key_bytes = 0;
         for ReadAttribute { key, .. } in sent {
@@ -125,11 +125,11 @@ impl<'c> TakenColumns<'c> {
             key_bytes += key.len();
         }
         let is_small = sent.len() <= FEW_ATTRIBUTES && key_bytes <= FEW_KEY_BYTES;
-        Self { signal, filter, said, changed, is_small, by_stored_key: OnceCell::new() }
+        Self { signal, filter, read, changed, is_small, by_stored_key: OnceCell::new() }
     }
 
     fn sent(&self) -> &[ReadAttribute<'c>] {
-        self.changed.as_deref().unwrap_or(self.said)
+        self.changed.as_deref().unwrap_or(self.read)
     }
 
     /// Returns `true` if values keep their types.
@@ -155,19 +155,19 @@ impl<'c> TakenColumns<'c> {
         if is_reserved(column, self.signal.reserved) {
             return ColumnVerdict::Taken;
         }
-        if self.says(column, value) { ColumnVerdict::Said } else { ColumnVerdict::Taken }
+        if self.repeats(column, value) { ColumnVerdict::Repeated } else { ColumnVerdict::Taken }
     }
 
     /// Returns `true` if one attribute of the resource has this column, and this value.
-    fn says(&self, column: &[u8], value: &[u8]) -> bool {
+    fn repeats(&self, column: &[u8], value: &[u8]) -> bool {
         if self.count_sent(column) != 1 {
             return false;
         }
         if self.is_small {
-            return self.said.iter().any(|it| it.value == value && self.fills(it.key, column));
+            return self.read.iter().any(|it| it.value == value && self.fills(it.key, column));
         }
-        let said = self.without_prefix(column).and_then(|key| self.by_stored_key().said.get(key));
-        said == Some(&value)
+        let read = self.without_prefix(column).and_then(|key| self.by_stored_key().read.get(key));
+        read == Some(&value)
     }
 
     /// Returns `true` if the key of a resource has this column.
@@ -201,8 +201,8 @@ impl<'c> TakenColumns<'c> {
             for attribute in self.sent() {
                 *keys.sent.entry(stored_key(attribute.key).collect()).or_default() += 1;
             }
-            for attribute in self.said {
-                keys.said.insert(stored_key(attribute.key).collect(), attribute.value);
+            for attribute in self.read {
+                keys.read.insert(stored_key(attribute.key).collect(), attribute.value);
             }
             keys
         })
@@ -221,8 +221,8 @@ impl<'c> TakenColumns<'c> {
         let Some(levels) = levels.checked_sub(1) else { return false };
         let length = path.len();
         path.extend(stored_key(attribute.key.as_bytes()));
-        let is_said = attribute.said_in.as_deref() == Some(path.as_slice());
-        let mut overwrites = !is_said && self.filter.may_have(path) && self.has_column(path);
+        let is_repeated = attribute.repeated_column.as_deref() == Some(path.as_slice());
+        let mut overwrites = !is_repeated && self.filter.may_have(path) && self.has_column(path);
         if !overwrites && attribute.is_map() {
             path.push(b'_');
             overwrites = attribute.entries.iter().any(|it| self.overwrites(path, it, levels));

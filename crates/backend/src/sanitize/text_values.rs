@@ -9,6 +9,7 @@ use wire::Depth;
 use wire::edit::{Edit, edit_children};
 use wire::field::{any_value, key_value};
 use wire::protobuf::{Value, Writer, fields, messages};
+use wire::reserved::RENAMED_PREFIX;
 use wire::view::key_and_value;
 
 /// The key by which serde_json marks numbers. As the key of a map's entry, OpenObserve takes the entry for a number, and loses
@@ -84,7 +85,7 @@ fn edit_entry(entry: &[u8], depth: Depth) -> Edit {
     }
     let mut bytes = Vec::new();
     let mut out = Writer::new(&mut bytes);
-    let key = if is_token { [b"attr_", key].concat() } else { key.to_vec() };
+    let key = if is_token { [RENAMED_PREFIX.as_bytes(), key].concat() } else { key.to_vec() };
     out.always_bytes(key_value::KEY, &key);
     out.always_bytes(key_value::VALUE, if let Edit::Replace(new) = &edit { new } else { value });
     Edit::Replace(bytes)

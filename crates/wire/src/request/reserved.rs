@@ -4,14 +4,14 @@ use super::Request;
 use crate::field::{event, key_value, log_record, metric, scope, scope_container};
 use crate::protobuf::{Field, Writer, begin_delimited, end_delimited, fields};
 use crate::reserved::{
-    FOREIGN, Place, Surroundings, is_own_event, is_own_metric, is_reserved, is_reserved_attribute,
-    is_reserved_metric, may_state,
+    Place, RENAMED_PREFIX, Surroundings, is_own_event, is_own_metric, is_reserved,
+    is_reserved_attribute, is_reserved_metric, may_state,
 };
 use crate::schema::{self, Kind, Message};
 use crate::view::{Item, ItemKind, key_and_value, message as message_of, metric_name};
 
 impl Request {
-    /// Puts [`FOREIGN`] before the names of content that this project computes (see [`crate::reserved`]), unless one of our programs
+    /// Puts [`RENAMED_PREFIX`] before the names of content that this project computes (see [`crate::reserved`]), unless one of our programs
     /// writes them there.
     ///
     /// Free for a request whose check found no such name. A request that was not checked is ours, and stays unchanged.
@@ -54,7 +54,7 @@ impl Rename {
                 }
                 (Some(Kind::String), Some(name)) if is_foreign(message, &field, name, around) => {
                     self.renamed += 1;
-                    let new = [FOREIGN.as_bytes(), name].concat();
+                    let new = [RENAMED_PREFIX.as_bytes(), name].concat();
                     Writer::new(&mut self.out).always_bytes(field.number, &new);
                 }
                 _ => self.out.extend_from_slice(field.raw),
@@ -70,7 +70,7 @@ impl Rename {
         }
         self.renamed += 1;
         let content_at = begin_delimited(&mut self.out, field.number);
-        let new = [FOREIGN.as_bytes(), key].concat();
+        let new = [RENAMED_PREFIX.as_bytes(), key].concat();
         Writer::new(&mut self.out).always_bytes(key_value::KEY, &new);
         for field in fields(attribute).filter(|field| field.number != key_value::KEY) {
             self.out.extend_from_slice(field.raw);

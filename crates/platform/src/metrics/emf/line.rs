@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use prost::Message as _;
 use serde_json::value::RawValue;
 use std::sync::{Arc, LazyLock};
-use wire::reserved::{FOREIGN, is_reserved, is_reserved_metric};
+use wire::reserved::{RENAMED_PREFIX, is_reserved, is_reserved_metric};
 use wire::{stored_key, stored_stream};
 
 pub(crate) const KEY: &str = "_aws";
@@ -230,13 +230,13 @@ impl EmfLine {
 /// events.
 fn metric_name(name: &str) -> String {
     let is_ours = is_reserved_metric(name.as_bytes()) || begins_ours(stored_stream(name).bytes());
-    if is_ours { format!("{FOREIGN}{name}") } else { name.to_owned() }
+    if is_ours { format!("{RENAMED_PREFIX}{name}") } else { name.to_owned() }
 }
 
 /// The same for the name of a dimension, with which a column begins.
 fn dimension_name(name: &str) -> String {
     let is_ours = is_reserved(name.as_bytes()) || begins_ours(stored_key(name.as_bytes()));
-    if is_ours { format!("{FOREIGN}{name}") } else { name.to_owned() }
+    if is_ours { format!("{RENAMED_PREFIX}{name}") } else { name.to_owned() }
 }
 
 fn begins_ours(stored: impl Iterator<Item = u8>) -> bool {
