@@ -114,11 +114,14 @@ impl Executions {
         }
         let mut history = read?;
         if execution.kind == ExecutionKind::DurableFunction {
-            let header = self.histories.trace_header(&execution.arn, deadline).await;
+            let header = self.histories.read_trace_header(&execution.arn, deadline).await;
             history.set_trace_header(header.map_err(Unread::Refused)?);
         } else if execution.is_child_of_map() {
-            let parent = self.histories.parent_of_child(&execution.arn, deadline).await;
-            history.set_parent(parent.map_err(Unread::Refused)?);
+            let found = self.histories.find_map_run(&execution.arn, deadline).await;
+            if let Some(map_run) = found.map_err(Unread::Refused)? {
+                history.set_map_run(map_run.arn);
+                history.set_parent(map_run.execution_arn);
+            }
         }
         if !history.is_complete() {
             return Err(Unread::Incomplete(Box::new(history)));

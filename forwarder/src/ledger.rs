@@ -139,19 +139,19 @@ sums! {
 
 impl Ledger {
     /// A ledger of items without a fate.
-    pub(crate) fn of_items(kind: SignalKind, count: usize) -> Self {
+    pub(crate) fn count_items(kind: SignalKind, count: usize) -> Self {
         let mut items = Items::default();
         items.add(kind, count);
         Self { items, ..Self::default() }
     }
 
     /// A ledger of undecodable lines, log events or records without a fate.
-    pub(crate) fn of_undecodable(undecodable: usize) -> Self {
+    pub(crate) fn count_undecodable(undecodable: usize) -> Self {
         Self { items: Items { undecodable, ..Items::default() }, ..Self::default() }
     }
 
     /// A ledger of executions without a fate, whose history isn't read.
-    pub(crate) fn of_executions(executions: usize) -> Self {
+    pub(crate) fn count_executions(executions: usize) -> Self {
         Self { items: Items { executions, ..Items::default() }, ..Self::default() }
     }
 
@@ -218,9 +218,10 @@ mod tests {
 
     #[test]
     fn an_item_without_a_fate_is_lost() {
-        let complete = Ledger { accepted: 1, parked: 1, ..Ledger::of_items(SignalKind::Logs, 2) };
-        let short = Ledger { accepted: 1, ..Ledger::of_items(SignalKind::Logs, 2) };
-        let twice = Ledger { accepted: 2, returned: 1, ..Ledger::of_items(SignalKind::Logs, 2) };
+        let complete =
+            Ledger { accepted: 1, parked: 1, ..Ledger::count_items(SignalKind::Logs, 2) };
+        let short = Ledger { accepted: 1, ..Ledger::count_items(SignalKind::Logs, 2) };
+        let twice = Ledger { accepted: 2, returned: 1, ..Ledger::count_items(SignalKind::Logs, 2) };
         assert_eq!([complete, short, twice].map(|ledger| ledger.lost()), [0, 1, -1]);
         let balance = |by_destination: &[(&str, Ledger)]| {
             let mut ledgers = Ledgers::default();
@@ -237,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_printed_ledger_states_the_lost_items() {
-        let ledger = Ledger { accepted: 1, ..Ledger::of_items(SignalKind::Logs, 3) };
+        let ledger = Ledger { accepted: 1, ..Ledger::count_items(SignalKind::Logs, 3) };
         expect_test::expect![[r#"{"accepted":1,"consumed":0,"consumed_by":{"control_messages":0,"empty_lines":0,"line_pieces":0,"lines_without_items":0,"own_log_group":0,"platform_lines":0,"repeated_errors":0,"root_lines":0,"spans_in_progress":0,"trace_lines":0},"cut":0,"dead_lettered":0,"dropped":0,"events":0,"items":{"data_points":0,"executions":0,"log_records":3,"spans":0,"undecodable":0},"lost":2,"parked":0,"returned":0,"undivided":0}"#]].assert_eq(&ledger.to_json());
     }
 }

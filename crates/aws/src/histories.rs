@@ -10,8 +10,6 @@ use crate::credentials::CredentialsSource;
 use crate::signature::PathEncoding;
 use crate::variables::{ENDPOINT, LAMBDA_ENDPOINT, REGION, STEP_FUNCTIONS_ENDPOINT};
 use http::Method;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use settings::{Proxy, Reader};
 use std::time::SystemTime;
@@ -64,7 +62,7 @@ impl HistorySettings {
         })
     }
 
-    fn of(&self, endpoint: &Url) -> ApiSettings {
+    fn configure(&self, endpoint: &Url) -> ApiSettings {
         ApiSettings {
             credentials: self.credentials.clone(),
             region: self.region.clone(),
@@ -85,6 +83,14 @@ pub struct HistoryPage<'a> {
     pub max_events: u32,
 }
 
+/// A run of a Distributed Map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapRun {
+    pub arn: String,
+    /// The execution with the Map, which started the children.
+    pub execution_arn: String,
+}
+
 /// The histories of a region's executions.
 #[derive(Debug)]
 pub struct ExecutionHistories {
@@ -98,7 +104,7 @@ impl ExecutionHistories {
         let api = |service, endpoint| {
             let proxy = settings.proxy.clone();
             let client = AwsClient::keeping_connections(clock, Caller::Function, proxy, 1);
-            Api::with_client(service, settings.of(endpoint), client)
+            Api::with_client(service, settings.configure(endpoint), client)
         };
         Self {
             step_functions: api(&STEP_FUNCTIONS, &settings.step_functions),
@@ -119,49 +125,38 @@ impl ExecutionHistories {
         if let (Some(token), Some(members)) = (token, body.as_object_mut()) {
             members.insert("nextToken".to_owned(), token.into());
         }
-        let target = "AWSStepFunctions.GetExecutionHistory".to_owned();
-        let request = ApiRequest::new_json("1.0", target, &body);
-        let failed = |cause| HistoryError { action: "states:GetExecutionHistory", cause };
-        let response = self.step_functions.send(&request, deadline).await.map_err(failed)?;
-        Ok(response.body)
+        self.ask_step_functions("states:GetExecutionHistory", &body, deadline).await
     }
 
-    /// The execution whose Distributed Map started this one (`DescribeExecution`, `DescribeMapRun`), if there is one.
-    pub async fn parent_of_child(
+    /// Finds the Distributed Map that started this execution (`DescribeExecution`, `DescribeMapRun`), if one did.
+    pub async fn find_map_run(
         &self,
         arn: &str,
         deadline: Instant,
-    ) -> Result<Option<String>, HistoryError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Child {
-            map_run_arn: Option<String>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct MapRun {
-            execution_arn: String,
-        }
+    ) -> Result<Option<MapRun>, HistoryError> {
+        let action = "states:DescribeExecution";
         let body = json!({ "executionArn": arn, "includedData": "METADATA_ONLY" });
-        let child: Child = self.describe("states:DescribeExecution", &body, deadline).await?;
-        let Some(map_run_arn) = child.map_run_arn else { return Ok(None) };
-        let body = json!({ "mapRunArn": map_run_arn });
-        let map_run: MapRun = self.describe("states:DescribeMapRun", &body, deadline).await?;
-        Ok(Some(map_run.execution_arn))
+        let answer = self.ask_step_functions(action, &body, deadline).await?;
+        let Some(arn) = read_text(action, &answer, "/mapRunArn")? else { return Ok(None) };
+        let action = "states:DescribeMapRun";
+        let answer =
+            self.ask_step_functions(action, &json!({ "mapRunArn": arn }), deadline).await?;
+        let execution_arn = read_text(action, &answer, "/executionArn")?
+            .ok_or(HistoryError { action, cause: ApiError::Unreadable })?;
+        Ok(Some(MapRun { arn, execution_arn }))
     }
 
-    /// Asks Step Functions. The action is the operation's name after `states:`.
-    async fn describe<A: DeserializeOwned>(
+    /// Calls an operation of Step Functions, whose name is that of the action after `states:`.
+    async fn ask_step_functions(
         &self,
         action: &'static str,
         body: &Value,
         deadline: Instant,
-    ) -> Result<A, HistoryError> {
+    ) -> Result<Vec<u8>, HistoryError> {
         let operation = action.strip_prefix("states:").unwrap_or(action);
         let request = ApiRequest::new_json("1.0", format!("AWSStepFunctions.{operation}"), body);
-        let failed = |cause| HistoryError { action, cause };
-        let response = self.step_functions.send(&request, deadline).await.map_err(failed)?;
-        serde_json::from_slice(&response.body).map_err(|_| failed(ApiError::Unreadable))
+        let sent = self.step_functions.send(&request, deadline).await;
+        Ok(sent.map_err(|cause| HistoryError { action, cause })?.body)
     }
 
     /// Reads a page of the history of a durable function's execution (`GetDurableExecutionHistory`), as AWS's JSON.
@@ -176,34 +171,40 @@ impl ExecutionHistories {
         if let Some(token) = token {
             request = request.with("Marker", token);
         }
-        let failed = |cause| HistoryError { action: "lambda:GetDurableExecutionHistory", cause };
-        let response = self.lambda.send(&request, deadline).await.map_err(failed)?;
-        Ok(response.body)
+        self.ask_lambda("lambda:GetDurableExecutionHistory", &request, deadline).await
     }
 
-    /// X-Ray's header of a durable function's execution (`GetDurableExecution`), if it has one.
-    pub async fn trace_header(
+    /// Reads X-Ray's header of a durable function's execution (`GetDurableExecution`), if it has one.
+    pub async fn read_trace_header(
         &self,
         arn: &str,
         deadline: Instant,
     ) -> Result<Option<String>, HistoryError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Execution {
-            trace_header: Option<TraceHeader>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct TraceHeader {
-            x_amzn_trace_id: Option<String>,
-        }
-        let failed = |cause| HistoryError { action: "lambda:GetDurableExecution", cause };
-        let sent = self.lambda.send(&durable_execution(arn), deadline).await;
-        let response = sent.map_err(failed)?;
-        let execution: Execution =
-            serde_json::from_slice(&response.body).map_err(|_| failed(ApiError::Unreadable))?;
-        Ok(execution.trace_header.and_then(|header| header.x_amzn_trace_id))
+        let action = "lambda:GetDurableExecution";
+        let answer = self.ask_lambda(action, &durable_execution(arn), deadline).await?;
+        read_text(action, &answer, "/TraceHeader/XAmznTraceId")
     }
+
+    async fn ask_lambda(
+        &self,
+        action: &'static str,
+        request: &ApiRequest,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, HistoryError> {
+        let sent = self.lambda.send(request, deadline).await;
+        Ok(sent.map_err(|cause| HistoryError { action, cause })?.body)
+    }
+}
+
+/// Reads a text of an answer, if it is there.
+fn read_text(
+    action: &'static str,
+    answer: &[u8],
+    pointer: &str,
+) -> Result<Option<String>, HistoryError> {
+    let answer: Value = serde_json::from_slice(answer)
+        .map_err(|_| HistoryError { action, cause: ApiError::Unreadable })?;
+    Ok(answer.pointer(pointer).and_then(Value::as_str).map(str::to_owned))
 }
 
 fn durable_execution(arn: &str) -> ApiRequest {

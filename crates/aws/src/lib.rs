@@ -49,7 +49,7 @@ pub use credentials::{
     CredentialsEndpoint, CredentialsLoader, CredentialsSource, ExpiringCredentials,
     LoadCredentials, LoadFuture,
 };
-pub use histories::{ExecutionHistories, HistoryError, HistoryPage, HistorySettings};
+pub use histories::{ExecutionHistories, HistoryError, HistoryPage, HistorySettings, MapRun};
 pub use logs::{
     AccountPolicy, CloudWatchLogs, FilteredLogEvent, LOGS_SERVICE, LogGroup, LogSearch, LogsError,
     Page, SubscriptionFilter,

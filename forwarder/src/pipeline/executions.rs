@@ -130,7 +130,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         unread: &Unread,
         waiting: Waiting,
     ) -> usize {
-        self.outbox.report.ledgers.add(&queued.destination, Ledger::of_executions(1));
+        self.outbox.report.ledgers.add(&queued.destination, Ledger::count_executions(1));
         let reason = format!("the history of {} is not read yet: {unread}", execution.arn);
         let queued = QueuedTelemetry { reason, items: 1, ..queued };
         match waiting {

@@ -194,9 +194,9 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
     /// Counts the items of a dead letter, and puts it into its queue with the next delivery.
     pub(super) fn dead_letter(&mut self, dead_letter: QueuedTelemetry) {
         let counted = match &dead_letter.content {
-            Content::Request(request) => Ledger::of_items(request.kind(), dead_letter.items),
-            Content::Execution(_) => Ledger::of_executions(dead_letter.items),
-            _ => Ledger::of_undecodable(dead_letter.items),
+            Content::Request(request) => Ledger::count_items(request.kind(), dead_letter.items),
+            Content::Execution(_) => Ledger::count_executions(dead_letter.items),
+            _ => Ledger::count_undecodable(dead_letter.items),
         };
         self.report.ledgers.add(&dead_letter.destination, counted);
         self.add_dead_letter(dead_letter);

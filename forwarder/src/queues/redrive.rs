@@ -24,7 +24,7 @@ pub(crate) async fn redrive<E: Export, Q: Queue>(
     request: Request,
 ) -> usize {
     let destination = queued.destination.as_str();
-    outbox.report.ledgers.add(destination, Ledger::of_items(request.kind(), request.items()));
+    outbox.report.ledgers.add(destination, Ledger::count_items(request.kind(), request.items()));
     let mut result = send_again(outbox, message, queued, request).await;
     let now = outbox.invocation.observed_unix_nano;
     result.stop_hopeless_retries(now);

@@ -37,6 +37,7 @@ pub fn execution(data: &[u8]) {
         error: None,
         cause: None,
         started_by: None,
+        map_run_arn: None,
         trace_header: None,
     };
     let read = |times: usize| {

@@ -20,7 +20,7 @@ struct Begun<'e> {
 }
 
 /// Returns the operations of these events, which are sorted by their ids. What has no end is cut at `ended_unix_nano`.
-pub(crate) fn operations(
+pub(crate) fn read_operations(
     arn: &str,
     events: &[HistoryEvent],
     ended_unix_nano: u64,
@@ -62,7 +62,7 @@ impl Begun<'_> {
         let details = event.details.as_deref();
         let failure = details.and_then(|details| details.failure.clone());
         let unix_nano = event.time_unix_nano;
-        let Some(outcome) = Outcome::of_end(what) else {
+        let Some(outcome) = Outcome::read_end(what) else {
             if what == "Started" && self.kind == "Step" {
                 self.attempts.push(Attempt {
                     span_id: event_span_id(arn, event.id),
@@ -93,7 +93,7 @@ impl Begun<'_> {
         let called = details.and_then(|details| details.resource.as_deref());
         let optional = [
             (durable::OPERATION_SUB_TYPE, sub_type.as_deref()),
-            (names::FAAS_INVOKED_NAME, called.map(name_of_function)),
+            (names::FAAS_INVOKED_NAME, called.map(find_function_name)),
             (names::FAAS_INVOKED_PROVIDER, called.map(|_| "aws")),
             (durable::STARTED_ARN, details.and_then(|details| details.started_arn.as_deref())),
         ];
@@ -123,7 +123,7 @@ impl Begun<'_> {
 }
 
 /// The name in `NAME`, `NAME:VERSION`, or an ARN.
-pub(crate) fn name_of_function(text: &str) -> &str {
+pub(crate) fn find_function_name(text: &str) -> &str {
     let function = wire::arn::Arn::parse(text).and_then(|arn| arn.function());
     let within = text.rsplit("function:").next().unwrap_or(text);
     function.map_or_else(|| within.split(':').next().unwrap_or(within), |function| function.name)

@@ -178,7 +178,7 @@ pub(crate) fn read_durable_event(raw: &RawValue, budget: &mut TextBudget) -> Opt
     let within = |key: &str| own.get(key).and_then(|raw| Fields::of(raw.get()));
     let error = within("Error").and_then(|error| Fields::of(error.get("Payload")?.get()));
     let failure = error.and_then(|error| {
-        let stack = error.get("StackTrace").map(|stack| lines(stack, budget));
+        let stack = error.get("StackTrace").map(|stack| join_lines(stack, budget));
         let failure = failure_in(&error, ["ErrorType", "ErrorMessage"], budget)?;
         Some(FailureText { stacktrace: stack.filter(|text| !text.is_empty()), ..failure })
     });
@@ -242,7 +242,7 @@ fn failure_in(
     (error.is_some() || cause.is_some()).then_some(FailureText { error, cause, stacktrace: None })
 }
 
-fn lines(array: &RawValue, budget: &mut TextBudget) -> Box<str> {
+fn join_lines(array: &RawValue, budget: &mut TextBudget) -> Box<str> {
     const MAX_LINES: usize = 256;
     let elements = Elements::first_of(array.get(), MAX_LINES).values;
     let lines: Vec<_> = elements.into_iter().filter_map(text_of).collect();

@@ -2,7 +2,7 @@
 
 use super::event::{self, HistoryEvent, Place, TextBudget};
 use super::operation::Outcome;
-use super::status::{EndedExecution, ExecutionKind, is_machine_execution};
+use super::status::{EndedExecution, ExecutionKind, MAX_ARN_BYTES, is_machine_execution};
 use super::trace::{TraceWriter, Whole};
 use super::{durable, machine};
 use crate::attributes::{integer, string};
@@ -72,10 +72,16 @@ impl History {
         self.execution.trace_header = header.filter(|header| header.len() <= MAX_BYTES);
     }
 
-    /// Sets the execution that started this one, if it is known and one of a state machine.
-    pub fn set_parent(&mut self, arn: Option<String>) {
-        let arn = arn.filter(|arn| is_machine_execution(arn));
-        self.execution.started_by = arn.or(self.execution.started_by.take());
+    /// Sets the execution that started this one, if the ARN is that of a state machine's execution.
+    pub fn set_parent(&mut self, arn: String) {
+        if is_machine_execution(&arn) {
+            self.execution.started_by = Some(arn);
+        }
+    }
+
+    /// Sets the run of a Distributed Map that started this execution.
+    pub fn set_map_run(&mut self, arn: String) {
+        self.execution.map_run_arn = Some(arn).filter(|arn| arn.len() <= MAX_ARN_BYTES);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -103,12 +109,13 @@ impl History {
         let execution = EndedExecution {
             kind: ExecutionKind::StateMachine,
             arn: arn.to_owned(),
-            outcome: Outcome::of_end(&end.kind)?,
+            outcome: Outcome::read_end(&end.kind)?,
             started_unix_nano: first.time_unix_nano,
             ended_unix_nano: end.time_unix_nano.max(first.time_unix_nano),
             error: None,
             cause: None,
             started_by: started_by.map(str::to_owned),
+            map_run_arn: None,
             trace_header: None,
         };
         Some(Self { events: std::mem::take(events), ..Self::new(execution) })
@@ -124,11 +131,11 @@ impl History {
             self.events.truncate(end + 1);
         }
         let Self { execution, events, .. } = self;
-        let mut writer = TraceWriter::begin(&execution, service_name, whole(&events));
+        let mut writer = TraceWriter::begin(&execution, service_name, read_whole(&events));
         let operations = match execution.kind {
-            ExecutionKind::StateMachine => machine::operations(&execution.arn, &events),
+            ExecutionKind::StateMachine => machine::read_operations(&execution.arn, &events),
             ExecutionKind::DurableFunction => {
-                durable::operations(&execution.arn, &events, execution.ended_unix_nano)
+                durable::read_operations(&execution.arn, &events, execution.ended_unix_nano)
             }
         };
         drop(events);
@@ -161,23 +168,23 @@ fn has_all(events: &[HistoryEvent]) -> bool {
 }
 
 fn is_end(kind: &str) -> bool {
-    kind.strip_prefix("Execution").and_then(Outcome::of_end).is_some()
+    kind.strip_prefix("Execution").and_then(Outcome::read_end).is_some()
 }
 
-fn whole(events: &[HistoryEvent]) -> Whole {
+fn read_whole(events: &[HistoryEvent]) -> Whole {
     let last_end = events.iter().rfind(|event| is_end(&event.kind));
     let failure = last_end.and_then(|event| event.details.as_ref()?.failure.clone());
     let redriven = events.iter().rfind(|event| event.kind.as_ref() == "ExecutionRedriven");
     let redrive_count = redriven
         .map(|event| event.details.as_ref().and_then(|details| details.redrive_count).unwrap_or(1));
-    let mut own = events.iter().filter_map(span_event);
+    let mut own = events.iter().filter_map(make_span_event);
     let shown = own.by_ref().take(MAX_SPAN_EVENTS).collect();
     let dropped_events = own.count().try_into().unwrap_or(u32::MAX);
     Whole { failure, redrive_count, events: shown, dropped_events }
 }
 
 /// The invocations of a durable function, its pauses, and redrives of a state machine.
-fn span_event(event: &HistoryEvent) -> Option<Event> {
+fn make_span_event(event: &HistoryEvent) -> Option<Event> {
     let invocation = event.details.as_ref().and_then(|details| details.invocation.as_ref());
     if let Some(invocation) = invocation {
         let took = invocation.end_unix_nano.saturating_sub(invocation.start_unix_nano);

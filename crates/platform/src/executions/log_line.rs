@@ -158,7 +158,7 @@ impl Failure {
             let fields = Fields::of(cause)?;
             fields.get("errorMessage").or_else(|| fields.get("errorType"))?;
             let request_id = fields.get("requestId").and_then(text_of).filter(|id| is_uuid(id));
-            Some((exceptions::of_error(cause), request_id.map(|id| canonical(&id).into_owned())))
+            Some((exceptions::read_error(cause), request_id.map(|id| canonical(&id).into_owned())))
         });
         let (stated, request_id) = of_lambda.unwrap_or_default();
         let named = error.filter(|error| !error.is_empty());

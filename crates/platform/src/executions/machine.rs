@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 const MAX_DEPTH: u32 = 64;
 
 /// Returns the states, iterations and attempts of these events, which are sorted by their ids.
-pub(crate) fn operations(execution_arn: &str, events: &[HistoryEvent]) -> Vec<Operation> {
+pub(crate) fn read_operations(execution_arn: &str, events: &[HistoryEvent]) -> Vec<Operation> {
     let mut reader = Reader::new(execution_arn);
     for event in events {
         reader.read(event);
@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
         if event.kind.as_ref() == "ExecutionRedriven" {
             let counted = event.details.as_ref().and_then(|details| details.redrive_count);
             self.redrive = counted.unwrap_or(self.redrive.saturating_add(1));
-        } else if let Some(outcome) = Outcome::of_end(&event.kind) {
+        } else if let Some(outcome) = Outcome::read_end(&event.kind) {
             let mut failed = HashSet::new();
             let mut at = from;
             while let Some(node) = at.and_then(|at| self.nodes.get(at)) {
@@ -253,7 +253,7 @@ impl<'a> Reader<'a> {
                 && node.parent.and_then(|map| self.nodes.get(map)).is_none_or(is_named)
         };
         let at = self.enclosing(from, is_own)?;
-        if let Some(outcome) = Outcome::of_end(what) {
+        if let Some(outcome) = Outcome::read_end(what) {
             self.end(at, event, outcome);
         }
         Some(at)
@@ -297,7 +297,7 @@ impl<'a> Reader<'a> {
             }
             "Aborted" => self.end(at, event, Outcome::Aborted),
             _ => {
-                if let Some(outcome) = Outcome::of_end(what) {
+                if let Some(outcome) = Outcome::read_end(what) {
                     self.end_attempt(at, event.time_unix_nano, outcome, failure_of(event));
                     if outcome == Outcome::Failed {
                         self.end(at, event, outcome);
@@ -333,7 +333,7 @@ impl<'a> Reader<'a> {
             if let (Some(node), Some(details)) = (self.nodes.get_mut(at), &event.details) {
                 add_call(&mut node.attributes, details);
             }
-        } else if let Some(outcome) = Outcome::of_end(kind) {
+        } else if let Some(outcome) = Outcome::read_end(kind) {
             let is_ended = self.end_attempt(at, event.time_unix_nano, outcome, failure_of(event));
             if let Some(node) = self.nodes.get_mut(at).filter(|_| !is_ended) {
                 // It could not be scheduled.

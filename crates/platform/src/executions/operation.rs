@@ -57,7 +57,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// The outcome that the name of an event or a status ends with.
-    pub(crate) fn of_end(text: &str) -> Option<Self> {
+    pub(crate) fn read_end(text: &str) -> Option<Self> {
         let ends = [
             (Self::Succeeded, ["Succeeded", "SUCCEEDED"].as_slice()),
             (Self::Failed, &["Failed", "FAILED"]),

@@ -25,6 +25,9 @@ pub struct EndedExecution {
     /// The execution that started this one, if its input names it as AWS recommends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_by: Option<String>,
+    /// The run of the Distributed Map that started it, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_run_arn: Option<String>,
     /// X-Ray's header of a durable function's execution, if known. The function's trace follows it if it says that X-Ray samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_header: Option<String>,
@@ -60,6 +63,7 @@ pub struct Home<'a> {
 /// A key of a state machine's input that names the execution that started it (Step Functions Developer Guide, "Start workflow
 /// executions from a task state").
 const STARTED_BY: &str = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID";
+pub(super) const MAX_ARN_BYTES: usize = 1024;
 const MAX_ERROR_BYTES: usize = 1024;
 const MAX_CAUSE_BYTES: usize = 16 * 1024;
 
@@ -90,11 +94,11 @@ impl EndedExecution {
             return Err(NoEndedExecution::Foreign);
         }
         // Express state machines send no status events.
-        if name(kind, &arn).is_none() || is_express_execution(&arn) {
+        if find_name(kind, &arn).is_none() || is_express_execution(&arn) {
             return Err(Invalid("execution ARN"));
         }
         let status = text(detail, "status").ok_or(Invalid("status"))?;
-        let outcome = Outcome::of_end(&status).ok_or(NoEndedExecution::Running)?;
+        let outcome = Outcome::read_end(&status).ok_or(NoEndedExecution::Running)?;
         let time = |key: &str| match detail.get(key)? {
             Value::String(text) => wire::timestamp::parse(text),
             millis => millis.as_u64()?.checked_mul(1_000_000),
@@ -118,6 +122,7 @@ impl EndedExecution {
             error: short("error", MAX_ERROR_BYTES),
             cause: short("cause", MAX_CAUSE_BYTES),
             started_by,
+            map_run_arn: None,
             trace_header: None,
             arn,
         })
@@ -131,14 +136,15 @@ impl EndedExecution {
 
     /// Size of its texts.
     pub fn bytes(&self) -> usize {
-        let texts = [&self.error, &self.cause, &self.started_by, &self.trace_header];
-        let of_texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
+        let arns = [&self.started_by, &self.map_run_arn];
+        let texts = [&self.error, &self.cause, &self.trace_header].into_iter().chain(arns);
+        let of_texts = texts.flatten().map(String::len).sum::<usize>();
         self.arn.len() + of_texts
     }
 
     /// The name of the state machine or the function.
     pub fn name(&self) -> &str {
-        name(self.kind, &self.arn).unwrap_or("unknown")
+        find_name(self.kind, &self.arn).unwrap_or("unknown")
     }
 
     pub(crate) fn arn_parts(&self) -> Option<Arn<'_>> {
@@ -172,7 +178,7 @@ pub(super) fn find_starter(input: &str) -> Option<String> {
 }
 
 pub(super) fn is_machine_execution(arn: &str) -> bool {
-    name(ExecutionKind::StateMachine, arn).is_some()
+    find_name(ExecutionKind::StateMachine, arn).is_some()
 }
 
 /// Returns `true` for an execution of an Express state machine, which has no history.
@@ -187,9 +193,8 @@ const STANDARD: &str = "execution:";
 const EXPRESS: &str = "express:";
 
 /// The name of the state machine or function in an ARN of an execution.
-fn name(kind: ExecutionKind, arn: &str) -> Option<&str> {
-    const MAX_BYTES: usize = 1024;
-    let parsed = Arn::parse(arn).filter(|_| arn.len() <= MAX_BYTES && arn.is_ascii())?;
+fn find_name(kind: ExecutionKind, arn: &str) -> Option<&str> {
+    let parsed = Arn::parse(arn).filter(|_| arn.len() <= MAX_ARN_BYTES && arn.is_ascii())?;
     let name = match kind {
         ExecutionKind::StateMachine if parsed.service == "states" => {
             let of_kind = |kind: &str| parsed.resource.strip_prefix(kind);

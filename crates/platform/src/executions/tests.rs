@@ -29,6 +29,7 @@ fn ended(kind: ExecutionKind, outcome: ExecutionOutcome, ms: u64) -> EndedExecut
         error: None,
         cause: None,
         started_by: None,
+        map_run_arn: None,
         trace_header: None,
     }
 }
@@ -100,7 +101,7 @@ fn read(case: &str) -> Case {
         "durable" => ExecutionKind::DurableFunction,
         _ => ExecutionKind::StateMachine,
     };
-    let outcome = ExecutionOutcome::of_end(head[1]).unwrap();
+    let outcome = ExecutionOutcome::read_end(head[1]).unwrap();
     let execution = ended(kind, outcome, head[2].parse().unwrap());
     let mut pages = vec![Vec::new()];
     for line in lines {

@@ -1,6 +1,6 @@
 //! Writes the spans of an execution.
 
-use super::durable::name_of_function;
+use super::durable::find_function_name;
 use super::event::FailureText;
 use super::ids;
 use super::log_line::Failure;
@@ -91,6 +91,8 @@ impl<'e> TraceWriter<'e> {
         let redrives = redrive_count.filter(|count| *count > 0);
         let redrive_key = names::step_functions::REDRIVE_COUNT;
         attributes.extend(redrives.map(|count| integer(redrive_key, count.into())));
+        let map_run_arn = execution.map_run_arn.as_deref();
+        attributes.extend(map_run_arn.map(|arn| string(names::step_functions::MAP_RUN_ARN, arn)));
         let mut span = Span {
             name: format!("{} execution", execution.name()),
             kind: SpanKind::Internal as i32,
@@ -240,7 +242,7 @@ fn called_function(attributes: &[(&'static str, AttributeValue)]) -> Vec<KeyValu
         return Vec::new();
     };
     vec![
-        string(names::FAAS_INVOKED_NAME, name_of_function(resource)),
+        string(names::FAAS_INVOKED_NAME, find_function_name(resource)),
         string(names::FAAS_INVOKED_PROVIDER, "aws"),
         string(names::FAAS_INVOKED_REGION, arn.region),
     ]

@@ -188,7 +188,7 @@ impl Taken {
 }
 
 /// The error of a failed invocation: the JSON that Lambda answers with.
-pub(crate) fn of_error(json: &str) -> Option<Exception> {
+pub(crate) fn read_error(json: &str) -> Option<Exception> {
     let ExceptionParts { kind, message, stack } = of_object(json, true)?.parts;
     Some(Exception { kind: kind?, message, stacktrace: stack })
 }

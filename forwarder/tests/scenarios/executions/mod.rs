@@ -24,10 +24,17 @@ const DURABLE: &str =
     "arn:aws:lambda:eu-west-1:123456789012:function:orders:7/durable-execution/o/1";
 const START_MS: u64 = 1_790_000_000_000;
 
+/// A message that a queue got.
+#[derive(Clone)]
+struct Sent {
+    body: String,
+    delay: Duration,
+}
+
 /// Queues that keep what they get.
 #[derive(Clone, Default)]
 struct Kept {
-    sent: Arc<Mutex<Vec<(String, Duration)>>>,
+    sent: Arc<Mutex<Vec<Sent>>>,
     postponed: Arc<Mutex<Vec<Duration>>>,
     is_down: bool,
 }
@@ -35,7 +42,7 @@ struct Kept {
 impl Kept {
     fn queued(&self) -> Vec<QueuedTelemetry> {
         let sent = self.sent.lock().unwrap();
-        sent.iter().map(|(body, _)| QueuedTelemetry::from_body(body).unwrap()).collect()
+        sent.iter().map(|sent| QueuedTelemetry::from_body(&sent.body).unwrap()).collect()
     }
 }
 
@@ -46,7 +53,7 @@ impl Queue for Kept {
                 message.answer = Some(Err(QueueError::refused("down")));
                 continue;
             }
-            self.sent.lock().unwrap().push((message.body.clone(), delay));
+            self.sent.lock().unwrap().push(Sent { body: message.body.clone(), delay });
             message.answer = Some(Ok(()));
         }
     }
@@ -70,8 +77,10 @@ impl Done {
     fn tree(&self) -> Vec<String> {
         let shown = |span: &opentelemetry_proto::tonic::trace::v1::Span| {
             let status = span.status.as_ref().map_or("", |_| " ERROR");
-            let [trace, own, parent] = [&span.trace_id, &span.span_id, &span.parent_span_id]
-                .map(|id| to_hex(id).chars().take(6).collect::<String>());
+            let begin = |id: &[u8]| to_hex(id).chars().take(6).collect::<String>();
+            let trace = begin(&span.trace_id);
+            let own = begin(&span.span_id);
+            let parent = begin(&span.parent_span_id);
             format!("{} {trace}/{parent}>{own}{status}", span.name)
         };
         self.telemetry.spans().map(shown).collect()
@@ -124,7 +133,8 @@ async fn forward(url: Option<&str>, event: Value, retry: Kept, time: Duration) -
 
 /// Forwards an event to a backend that keeps nothing.
 async fn forward_and_forget(url: &str, event: Value) -> Report {
-    let (config, queues) = (config(Some(url)), [Kept::default(), Kept::default()]);
+    let config = config(Some(url));
+    let queues = [Kept::default(), Kept::default()];
     let time = Duration::from_mins(1);
     forward_to(&config, Backend(takes), event, queues.each_ref(), time).await
 }
@@ -288,15 +298,15 @@ async fn a_durable_execution_is_one_trace() {
 
 #[tokio::test]
 async fn a_child_of_a_distributed_map_links_to_the_execution_that_started_it() {
-    for (map_run, links) in
-        [(json!("arn:aws:states:x:y:mapRun:orders/Items:5f"), 1), (Value::Null, 0)]
-    {
+    const MAP_RUN: &str = "arn:aws:states:eu-west-1:123456789012:mapRun:orders/Items:5f";
+    for (map_run, links) in [(json!(MAP_RUN), 1), (Value::Null, 0)] {
         let stand_in = StandIn::start(move |_, call| match call.operation.as_str() {
             "AWSStepFunctions.DescribeExecution" => {
                 assert_eq!(call.text("includedData"), Some("METADATA_ONLY"));
                 Answer::Is(200, json!({ "mapRunArn": map_run }).to_string())
             }
             "AWSStepFunctions.DescribeMapRun" => {
+                assert_eq!(call.text("mapRunArn"), Some(MAP_RUN));
                 Answer::Is(200, json!({ "executionArn": MACHINE }).to_string())
             }
             _ => page(&machine_history(), None),
@@ -309,6 +319,8 @@ async fn a_child_of_a_distributed_map_links_to_the_execution_that_started_it() {
         let done = forward(Some(&url), event, Kept::default(), Duration::from_secs(20)).await;
         let root = done.telemetry.spans().next().unwrap();
         assert_eq!((root.name.as_str(), root.links.len()), ("orders execution", links));
+        let named = root.attributes.iter().any(|own| own.key == "aws.step_functions.map_run.arn");
+        assert_eq!(named, links == 1, "the Map's state has the same attribute");
         // The span of the execution that the machine's own events give.
         let linked = root.links.iter().all(|link| to_hex(&link.span_id).starts_with("04bc61"));
         assert!(linked);
@@ -370,7 +382,7 @@ async fn an_execution_waits_for_its_history() {
         assert_eq!((what, done.ledger()), (what, [0, 1, 1, 0, 0]));
         let waits = done.waits();
         assert!(waits.reason.contains(reason), "{what}: {}", waits.reason);
-        let [(body, delay)]: [_; 1] = done.retry.sent.lock().unwrap().clone().try_into().unwrap();
+        let Sent { body, delay } = done.retry.sent.lock().unwrap()[0].clone();
         assert_eq!(delay, Duration::from_secs(30));
         assert!(!body.contains("4242") && matches!(waits.content, Content::Execution(_)));
         // From the retry queue, it waits in its message, and the first good answer ends that.
@@ -400,7 +412,7 @@ async fn after_the_last_attempt_the_execution_has_at_least_its_own_span() {
     ] {
         let stand_in = StandIn::start(move |_, _| answer.clone()).await;
         let first = forward_machine(&stand_in).await;
-        let (body, _) = first.retry.sent.lock().unwrap()[0].clone();
+        let Sent { body, .. } = first.retry.sent.lock().unwrap()[0].clone();
         let last = message(RETRY_QUEUE, &body, 8);
         let time = Duration::from_secs(20);
         let done = forward(Some(&stand_in.url()), last, Kept::default(), time).await;

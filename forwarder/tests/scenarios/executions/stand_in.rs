@@ -44,7 +44,8 @@ impl StandIn {
         let noted = Arc::clone(&calls);
         let answer = Arc::new(answer);
         let handle = move |request| {
-            let (noted, answer) = (Arc::clone(&noted), Arc::clone(&answer));
+            let noted = Arc::clone(&noted);
+            let answer = Arc::clone(&answer);
             async move {
                 let call = read(request).await;
                 let number = {
