@@ -334,6 +334,7 @@ def test_the_stack_reads_the_histories_that_the_parameter_names(cloudformation, 
     [queue] = queues
     pattern = json.loads(rule["EventPattern"])
     assert pattern["source"] == sources
+    assert (pattern["account"], pattern["region"]) == ([ACCOUNT], [REGION])
     assert pattern["detail"]["status"] == ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "STOPPED"]
     [target] = aws.events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
     assert target["Arn"] == queue
