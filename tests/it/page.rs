@@ -144,6 +144,7 @@ fn the_live_page_shows_traces_and_repeats_events() {
     browser.wait_for("invocations.size === 3");
     check_large_trace(&mut browser);
     check_failed_trace(&mut browser);
+    check_short_waits(&mut browser);
     check_widths_and_colours(&mut browser);
 
     // A saved page has the traces, and needs no server.
@@ -283,6 +284,28 @@ fn check_failed_trace(browser: &mut Browser) {
     );
     browser.wait_for(&format!("{TRACES} === traces.size && traces.has('d'.repeat(32))"));
     browser.wait_for("chosen === 'e'.repeat(32)");
+}
+
+/// A wait of a day beside two invocations of a second is drawn for an eighth of them.
+fn check_short_waits(browser: &mut Browser) {
+    let of_execution = "[[true, 0, 86400], [false, 0, 1], [false, 86399, 86400]].map(([waits, from, to], at) => ({ \
+                        traceId: 'c'.repeat(32), spanId: String(at), name: 'span ' + at, service: 'shop', waits, \
+                        startTimeUnixNano: String(BASE + BigInt(from * 1e9)), endTimeUnixNano: String(BASE + BigInt(to * 1e9)) }))";
+    browser.value(&format!("take({{ spans: {of_execution} }})"));
+    browser.wait_for("traces.has('c'.repeat(32))");
+    browser.value("choose('c'.repeat(32))");
+    browser.wait_for(&format!("{ROWS} === 3"));
+    let text = browser.value("document.getElementById('trace').innerText");
+    let text = text.as_str().unwrap();
+    assert!(text.contains("24h0m0.000s\n23h59m58.000s of waits are drawn short"), "{text}");
+    let places = "[...document.querySelectorAll('#trace .track > *')].map((it) => it.className + ' ' + it.style.left + ' ' + it.style.width)";
+    let expected = json!([
+        "bar 0% 100%",
+        "wait 44.4444% 11.1111%",
+        "bar 0% 44.4444%",
+        "bar 55.5556% 44.4444%"
+    ]);
+    assert_eq!(browser.value(places), expected);
 }
 
 fn check_widths_and_colours(browser: &mut Browser) {

@@ -1,8 +1,12 @@
 //! `lambda-otlp tail` as a process: its output for lines, and the time of the output.
 
+use expect_test::expect_file;
 use lambda_otlp_tests::{binary, fixture};
+use platform::{EndedExecution, History, Home};
+use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
+use wire::{Envelope, LineEncoder, LineLimits};
 
 fn tail(arguments: &[&str]) -> Child {
     let mut command = Command::new(binary("lambda-otlp"));
@@ -42,6 +46,32 @@ fn tail_shows_traces_and_passes_other_lines_through() {
         assert!(out.contains(expected), "{expected}: {out}");
     }
     assert!(!out.contains('\u{1b}'), "no colours in a pipe: {out}");
+}
+
+/// The OTLP lines of the trace of an execution in `tests/fixtures/executions`.
+fn execution(name: &str) -> Vec<u8> {
+    let fixture: Value =
+        serde_json::from_slice(&fixture(&format!("executions/{name}.json"))).unwrap();
+    let home = Home { account: "123456789012", region: "eu-west-1" };
+    let execution = EndedExecution::from_event(&fixture["status"], home).unwrap();
+    let mut history = History::new(execution);
+    history.add_page(fixture["history"].to_string().as_bytes()).unwrap();
+    assert!(history.is_complete() && history.left_out() == 0, "{name}");
+    let mut lines = Vec::new();
+    let mut encoder = LineEncoder::new(6, LineLimits::default());
+    for request in history.into_requests(None) {
+        assert_eq!(encoder.encode(&Envelope::default(), request, &mut lines).lines, 1);
+    }
+    lines
+}
+
+#[test]
+fn tail_draws_executions_with_short_waits() {
+    for name in ["machine", "durable"] {
+        let (out, said, code) = shown(&[], &execution(name));
+        assert_eq!((said.as_str(), code), ("", Some(0)));
+        expect_file![format!("../fixtures/executions/{name}.txt")].assert_eq(&out);
+    }
 }
 
 #[test]

@@ -55,6 +55,19 @@ fn number(value: f64) -> String {
     if matches!(text, "0" | "-0") { format!("{value:e}") } else { text.to_owned() }
 }
 
+/// Formats a duration in milliseconds: `90.50 ms`, from a minute on `24h0m2.110s`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least a minute")]
+pub fn duration(millis: f64) -> String {
+    const MINUTE: u64 = 60_000;
+    let whole = millis.round() as u64;
+    if whole < MINUTE {
+        return format!("{millis:.2} ms");
+    }
+    let (minutes, rest) = (whole / MINUTE, whole % MINUTE);
+    let hours = if minutes < 60 { String::new() } else { format!("{}h", minutes / 60) };
+    format!("{hours}{}m{}.{:03}s", minutes % 60, rest / 1000, rest % 1000)
+}
+
 /// Formats a count: `1 span`, `2 spans`.
 pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
@@ -62,7 +75,15 @@ pub fn plural(count: usize, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quantity;
+    use super::{duration, quantity};
+
+    #[test]
+    fn long_durations_have_hours_and_minutes() {
+        let check = |millis, expected: &str| assert_eq!(duration(millis), expected);
+        check(59_999.49, "59999.49 ms");
+        check(59_999.5, "1m0.000s");
+        check(86_402_110.4, "24h0m2.110s");
+    }
 
     #[test]
     fn quantities_are_scaled_to_readable_units() {

@@ -3,7 +3,10 @@
 //! It has all it needs: no request leaves it, except those to the program that serves it live. Its content security policy
 //! allows only its own script and style, by their hashes.
 
-use crate::waterfall::{Scoped, causes_of_record, causes_of_span, prefix_bytes, target};
+use crate::waterfall::{
+    Scoped, WAIT_FRACTION, WAITS_FRACTION, WaitingSpans, causes_of_record, causes_of_span,
+    prefix_bytes, target,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -49,15 +52,29 @@ pub struct Section {
     pub rows: Vec<Vec<String>>,
 }
 
-/// Makes the message of these spans and log records: OTLP/JSON with service, scope, target, causes, and the length of what
-/// stands before a record's message.
+/// What the page has, with the fractions of the running time for which one wait and all waits are drawn at most.
+#[derive(Serialize)]
+struct Written<'p> {
+    #[serde(flatten)]
+    page: &'p Page,
+    waits: [u64; 2],
+}
+
+/// Makes the message of these spans and log records: OTLP/JSON with service, scope, target, causes, whether a span lasts while its
+/// execution waits, and the length of what stands before a record's message.
 pub fn telemetry(
     spans: &[Scoped<Span>],
     records: &[Scoped<LogRecord>],
 ) -> Result<Value, serde_json::Error> {
+    let waiting = WaitingSpans::among(spans.iter().map(|span| &span.item));
     let span_value = |span: &Scoped<Span>| {
         let Scoped { item, .. } = span;
-        page_value(span, [("target", json!(target(item))), ("causes", json!(causes_of_span(item)))])
+        let further = [
+            ("target", json!(target(item))),
+            ("causes", json!(causes_of_span(item))),
+            ("waits", json!(waiting.contains(item))),
+        ];
+        page_value(span, further)
     };
     let record_value = |record: &Scoped<LogRecord>| {
         let prefix = prefix_bytes(&record.item);
@@ -87,7 +104,8 @@ impl Page {
     /// The page in HTML.
     pub fn html(&self) -> Result<String, serde_json::Error> {
         // `<` would end the element; the escape has the same value.
-        let data = serde_json::to_string(self)?.replace('<', "\\u003c");
+        let written = Written { page: self, waits: [WAIT_FRACTION, WAITS_FRACTION] };
+        let data = serde_json::to_string(&written)?.replace('<', "\\u003c");
         let title = escaped(&self.title);
         let policy = content_security_policy(self.live);
         Ok(format!(
@@ -143,6 +161,8 @@ mod tests {
     use super::*;
     use crate::waterfall::DrawnRecord;
     use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
+    use platform::{EndedExecution, History, Home};
+    use wire::Traces;
 
     #[test]
     fn the_page_is_one_small_file_without_other_addresses() {
@@ -170,6 +190,35 @@ mod tests {
         assert_eq!(shown("[ERROR] refused"), "refused");
         let request_id = "8f507cfc-6a9b-4d0f-9c8c-5b6d8e0f0001";
         assert_eq!(shown(&format!("2026-11-29T13:14:15.123Z\t{request_id}\tNOTICE\tlow")), "low");
+    }
+
+    #[test]
+    fn the_page_is_told_which_spans_last_while_their_execution_waits() {
+        let check = |name: &str, expected: &[&str]| {
+            let path = format!("{}/../../tests/fixtures/executions", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read(format!("{path}/{name}.json")).unwrap();
+            let fixture: Value = serde_json::from_slice(&text).unwrap();
+            let home = Home { account: "123456789012", region: "eu-west-1" };
+            let execution = EndedExecution::from_event(&fixture["status"], home).unwrap();
+            let mut history = History::new(execution);
+            history.add_page(fixture["history"].to_string().as_bytes()).unwrap();
+            let requests = history.into_requests(None).into_iter();
+            let decoded = requests.map(|request| request.decode::<Traces>().unwrap().unwrap());
+            let containers = decoded.flat_map(|request| request.resource_spans);
+            let spans = containers.flat_map(|it| it.scope_spans).flat_map(|it| it.spans);
+            let scoped = |item| Scoped { service: String::new(), scope: String::new(), item };
+            let message = telemetry(&spans.map(scoped).collect::<Vec<_>>(), &[]).unwrap();
+            let waits = message["spans"].as_array().unwrap().iter();
+            let waits = waits.filter(|span| span["waits"] == true);
+            let names: Vec<&str> = waits.map(|span| span["name"].as_str().unwrap()).collect();
+            assert_eq!(names, expected);
+        };
+        let of_machine = ["orders execution", "pay", "hold", "both", "notify", "items"];
+        check(
+            "machine",
+            &[&of_machine[..], &["items iteration", "items iteration", "ship"]].concat(),
+        );
+        check("durable", &["orders-durable execution", "pay", "hold", "parcel", "approve"]);
     }
 
     #[test]

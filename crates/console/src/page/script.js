@@ -64,8 +64,18 @@ const fieldOf = (list, key) => {
 // Nanoseconds as milliseconds from a base: a double has too few digits for nanoseconds since 1970.
 const BASE = BigInt(written.base || 0);
 const millisOf = (nanos) => (nanos && nanos !== "0" ? Number(BigInt(nanos) - BASE) / 1e6 : 0);
+const clockText = (ms) => {
+  const minutes = Math.floor(Math.round(ms) / 60000);
+  return `${minutes >= 60 ? Math.floor(minutes / 60) + "h" : ""}${minutes % 60}m${((Math.round(ms) % 60000) / 1000).toFixed(3)}s`;
+};
 const lengthText = (ms) =>
-  ms >= 10000 ? (ms / 1000).toFixed(2) + " s" : ms >= 100 ? ms.toFixed(1) + " ms" : ms.toFixed(2) + " ms";
+  ms >= 59999.5
+    ? clockText(ms)
+    : ms >= 10000
+      ? (ms / 1000).toFixed(2) + " s"
+      : ms >= 100
+        ? ms.toFixed(1) + " ms"
+        : ms.toFixed(2) + " ms";
 const timeText = (ms) => new Date(Number(BASE / 1000000n) + ms).toISOString().slice(11, 23);
 
 // State
@@ -177,6 +187,7 @@ function spanOf(span) {
     name: span.name || "",
     target: span.target || "",
     causes: span.causes || [],
+    waits: span.waits,
     service: span.service || "unknown",
     scope: span.scope || "",
     start,
@@ -275,7 +286,7 @@ function drawn(trace) {
   const start = spans.length ? spans[0].start : trace.records.reduce((first, log) => Math.min(first, log.time), Infinity);
   let end = start;
   for (const span of spans) end = Math.max(end, span.end);
-  const rowsOfFunction = rows.filter((row) => row.span.scope !== PLATFORM && !isOfExecution(row.span));
+  const rowsOfFunction = rows.filter((row) => row.span.scope !== PLATFORM && !row.span.waits);
   const slowest = rowsOfFunction.length > 1 ? rowsOfFunction.reduce((most, row) => (row.own > most.own ? row : most)) : null;
   // The function's own failures tell more than Lambda's.
   const failures = rows
@@ -302,20 +313,15 @@ function drawn(trace) {
   return trace.drawn;
 }
 
-// A span that lasts while its execution waits: that of the execution, or an operation of AWS's plugin.
-function isOfExecution(span) {
-  const keys = ["aws.lambda.durable_execution.arn", "durable.execution.arn"];
-  return (span.kind === "internal" || span.kind === "") && span.fields.some(([key]) => keys.includes(key));
-}
-
 // Points of time and place (0 to 1), between which both grow evenly. Waits of an execution are drawn short.
 function scaleOf(spans, start, end) {
-  const points = [[start, 0]];
+  const points = [[start, 0]],
+    waits = [];
   let busy = 0,
     covered = start;
   const gaps = [];
-  if (spans.some(isOfExecution)) {
-    for (const span of spans.filter((each) => !isOfExecution(each))) {
+  if (spans.some((span) => span.waits)) {
+    for (const span of spans.filter((each) => !each.waits)) {
       if (span.start > covered) gaps.push([covered, span.start]);
       busy += Math.max(0, span.end - Math.max(covered, span.start));
       covered = Math.max(covered, span.end);
@@ -323,14 +329,16 @@ function scaleOf(spans, start, end) {
     if (covered < end) gaps.push([covered, end]);
   }
   let cut = 0;
-  for (const [from, to] of busy > 0 ? gaps : []) {
+  const longest = busy / Math.max(written.waits[0], written.waits[1] * gaps.length);
+  for (const [from, to] of longest > 0 ? gaps.filter(([from, to]) => to - from > longest) : []) {
     points.push([from, from - start - cut]);
-    cut += Math.max(0, to - from - busy / 8);
+    cut += to - from - longest;
     points.push([to, to - start - cut]);
+    waits.push([from, to]);
   }
   points.push([end, end - start - cut]);
   const all = end - start - cut || 1;
-  return { points: points.map(([time, place]) => [time, place / all]), hasShortWaits: cut > 0 };
+  return { points: points.map(([time, place]) => [time, place / all]), waits };
 }
 
 // The value of an interpolation between points, of their column `to`, at this value of the other column.
@@ -508,11 +516,12 @@ function detail(trace) {
   const slowestFirst = () => [...picture.rows].sort((a, b) => b.own - a.own).map((row) => ({ ...row, depth: 0 }));
   const all = slowFirst ? slowestFirst() : picture.rows;
   const { rows, matches } = visible(picture, all, search);
+  const waited = picture.scale.waits.reduce((sum, [from, to]) => sum + to - from, 0);
   const facts = element(
     "div",
     { class: "facts" },
     element("span", {}, lengthText(picture.length)),
-    picture.scale.hasShortWaits ? element("span", {}, "waits are drawn short") : null,
+    waited ? element("span", {}, element("i", { class: "wait" }), `${lengthText(waited)} of waits are drawn short`) : null,
     element("span", {}, count(picture.rows.length, "span")),
     element("span", {}, timeText(picture.start)),
     picture.slowest && [
@@ -733,6 +742,15 @@ function spanRow(row, picture, canClose) {
       "div",
       { class: "track" },
       element("div", { class: "bar", style: { left: from + "%", width: width + "%", "--c": colour(span.service) } }),
+      picture.scale.waits
+        .filter(([start, end]) => span.start <= start && end <= span.end)
+        .map(([start, end]) =>
+          element("div", {
+            class: "wait",
+            title: `${lengthText(end - start)}, drawn short`,
+            style: { left: place(start) + "%", width: place(end) - place(start) + "%" },
+          }),
+        ),
     ),
   );
   const whole = element(

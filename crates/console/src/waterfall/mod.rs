@@ -8,6 +8,7 @@ mod report;
 mod slowest;
 mod target;
 mod time_scale;
+mod waits;
 
 pub use attributes::{AttributeText, INVOCATION_ID, NUMBER, attribute_text, value_text};
 pub use causes::{of_record as causes_of_record, of_span as causes_of_span};
@@ -22,6 +23,9 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use std::collections::{BTreeMap, BTreeSet};
+pub(crate) use time_scale::{WAIT_FRACTION, WAITS_FRACTION};
+pub(crate) use waits::WaitingSpans;
+
 use time_scale::TimeScale;
 use wire::ids::to_hex;
 
@@ -41,12 +45,21 @@ pub struct Waterfall {
     pub began: u64,
     /// Milliseconds from its first span to the end of its last.
     pub millis: f64,
-    /// `true` if waits of a durable execution are drawn short.
-    pub has_short_waits: bool,
+    /// The waits of an execution that are drawn short, in order.
+    pub short_waits: Vec<ShortWait>,
     pub rows: Vec<SpanRow>,
     pub records_without_span: Vec<DrawnRecord>,
     /// Lambda's reports of its invocations.
     pub reports: Vec<InvocationReport>,
+}
+
+/// A wait of an execution that is drawn short.
+pub struct ShortWait {
+    /// The places of beginning and end, from 0 to 1.
+    pub from: f64,
+    pub to: f64,
+    /// Its true duration.
+    pub millis: f64,
 }
 
 pub struct SpanRow {
@@ -166,15 +179,16 @@ impl Trace<'_> {
         let without_span = self.records.iter().filter(has_no_span);
         let invocation =
             |span: &&Scoped<Span>| attribute_text(&span.item.attributes, INVOCATION_ID);
-        let scale = TimeScale::new(&self.spans);
+        let waiting = WaitingSpans::among(self.spans.iter().map(|span| &span.item));
+        let scale = TimeScale::new(&self.spans, &waiting);
         Waterfall {
             trace_id: to_hex(trace_id),
             invocations: self.spans.iter().filter_map(invocation).collect(),
             began: scale.start,
             millis: millis_between(scale.start, scale.end),
-            has_short_waits: scale.shortens_waits(),
+            short_waits: scale.short_waits(),
             records_without_span: without_span.map(|record| DrawnRecord::of(record)).collect(),
-            rows: self.rows(&span_ids, spans_by_id, scale),
+            rows: self.rows(&span_ids, spans_by_id, scale, &waiting),
             reports,
         }
     }
@@ -188,6 +202,7 @@ impl Trace<'_> {
         span_ids: &BTreeSet<&[u8]>,
         spans_by_id: &SpansById<'_>,
         scale: TimeScale,
+        waiting: &WaitingSpans<'_>,
     ) -> Vec<SpanRow> {
         let mut spans = self.spans.clone();
         spans.sort_by_key(|span| span.item.start_time_unix_nano);
@@ -202,8 +217,8 @@ impl Trace<'_> {
             records.entry(&record.item.span_id).or_default().push(DrawnRecord::of(record));
         }
         let own_times = slowest::own_times(&spans, &children);
-        let figures =
-            TraceFigures { scale, slowest: slowest::slowest(&spans, &own_times), own_times };
+        let slowest = slowest::slowest(&spans, &own_times, waiting);
+        let figures = TraceFigures { scale, slowest, own_times };
         let has_no_parent = |position: &usize| {
             parents.get(*position).is_some_and(|parent| !span_ids.contains(parent))
         };

@@ -1,7 +1,6 @@
 //! The time that spans spend themselves, without their children.
 
-use super::time_scale::is_of_execution;
-use super::{PLATFORM_SCOPE, Scoped};
+use super::{PLATFORM_SCOPE, Scoped, WaitingSpans};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -29,9 +28,13 @@ pub(super) fn own_times(
 
 /// Returns the position of the span with the most time of its own. Lambda's own spans do not count, nor those that last while an
 /// execution waits, nor a single span.
-pub(super) fn slowest(spans: &[&Scoped<Span>], own_times: &[u64]) -> Option<usize> {
+pub(super) fn slowest(
+    spans: &[&Scoped<Span>],
+    own_times: &[u64],
+    waiting: &WaitingSpans<'_>,
+) -> Option<usize> {
     let is_of_function =
-        |span: &Scoped<Span>| span.scope != PLATFORM_SCOPE && !is_of_execution(&span.item);
+        |span: &Scoped<Span>| span.scope != PLATFORM_SCOPE && !waiting.contains(&span.item);
     let of_function = || spans.iter().enumerate().filter(|(_, span)| is_of_function(span));
     if of_function().count() < 2 {
         return None;

@@ -46,7 +46,7 @@ fn child_spans_follow_their_parent_in_start_order() {
 }
 
 #[test]
-fn waits_of_an_execution_are_drawn_short() {
+fn waits_between_invocations_of_an_execution_are_drawn_short() {
     const HOUR: u64 = 3_600_000_000_000;
     const SECOND: u64 = 1_000_000_000;
     let lasting = |id, parent, start, end_time_unix_nano| Span {
@@ -57,23 +57,26 @@ fn waits_of_an_execution_are_drawn_short() {
     execution.attributes = vec![string_attribute("aws.lambda.durable_execution.arn", "arn")];
     let first = lasting(2, Some(1), SECOND, 2 * SECOND);
     let last = lasting(3, Some(1), HOUR - SECOND, HOUR);
-    let places = |spans: &[Span]| -> (bool, Vec<String>) {
-        let scoped: Vec<_> = spans.iter().cloned().map(item).collect();
-        let trace = waterfalls(&scoped, &[]).remove(0);
-        let rows = trace.rows.iter();
-        let places = rows.map(|row| format!("{:.3} to {:.3}", row.from, row.to)).collect();
-        (trace.has_short_waits, places)
-    };
-    // The wait takes a quarter second beside two seconds of invocations.
-    assert_eq!(
-        places(&[execution.clone(), first.clone(), last.clone()]),
-        (true, ["0.000 to 1.000", "0.000 to 0.444", "0.556 to 1.000"].map(str::to_owned).into())
-    );
+    let spans = |execution: &Span| [execution, &first, &last].map(|span| item(span.clone()));
+    expect![[r"
+
+        Trace 01010101010101010101010101010101: 
+          3 spans, 59m59.000s (╌ 59m57.000s of waits are drawn short), ◂ slowest: 2 100…
+          s 1   59m59.000s |██████████████████████████╌╌╌╌╌╌███████████████████████████|
+          s 2   1000.00 ms◂|██████████████████████████                                 |
+          s 3   1000.00 ms |                                ███████████████████████████|
+    "]]
+    .assert_eq(&drawn(&waterfalls(&spans(&execution), &[])[0], 80));
     execution.attributes.clear();
-    assert_eq!(
-        places(&[execution, first, last]),
-        (false, ["0.000 to 1.000", "0.000 to 0.000", "1.000 to 1.000"].map(str::to_owned).into())
-    );
+    expect![[r"
+
+        Trace 01010101010101010101010101010101: 
+          3 spans, 59m59.000s, ◂ slowest: 1 59m57.000s, 1970-01-01T00:00:01.000Z
+          s 1   59m59.000s◂|███████████████████████████████████████████████████████████|
+          s 2   1000.00 ms |█                                                          |
+          s 3   1000.00 ms |                                                          █|
+    "]]
+    .assert_eq(&drawn(&waterfalls(&spans(&execution), &[])[0], 80));
 }
 
 #[test]

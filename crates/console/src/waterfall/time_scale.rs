@@ -1,14 +1,14 @@
-//! Where the times of a trace are drawn: waits of a durable execution are drawn short, or a wait of an hour would leave no room for the
-//! invocations around it.
+//! Where the times of a trace are drawn: waits of an execution are drawn short, or a wait of an hour would leave no room for what runs
+//! around it.
 
-use super::Scoped;
+use super::waits::WaitingSpans;
+use super::{Scoped, ShortWait, millis_between};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
-/// Attributes of spans that last while their execution waits: the span of the execution, and AWS's plugin's spans of operations.
-const OF_EXECUTION: [&str; 2] = ["aws.lambda.durable_execution.arn", "durable.execution.arn"];
 /// A wait is drawn for at most this fraction of the time in which something runs.
-const WAIT_FRACTION: u64 = 8;
+pub(crate) const WAIT_FRACTION: u64 = 8;
+/// All waits together are drawn for at most this fraction of it.
+pub(crate) const WAITS_FRACTION: u64 = 2;
 
 pub(super) struct TimeScale {
     /// The time of the first span, in nanoseconds since the Unix epoch.
@@ -26,16 +26,16 @@ struct Wait {
 }
 
 impl TimeScale {
-    pub(super) fn new(spans: &[&Scoped<Span>]) -> Self {
+    pub(super) fn new(spans: &[&Scoped<Span>], waiting: &WaitingSpans<'_>) -> Self {
         let start = spans.iter().map(|span| span.item.start_time_unix_nano).min().unwrap_or(0);
         let end = spans.iter().map(|span| span.item.end_time_unix_nano).max().unwrap_or(start);
         let mut scale = Self { start, end, waits: Vec::new() };
-        if !spans.iter().any(|span| is_of_execution(&span.item)) {
-            return scale;
-        }
-        let running = spans.iter().map(|span| &span.item).filter(|span| !is_of_execution(span));
+        let running = spans.iter().map(|span| &span.item).filter(|span| !waiting.contains(span));
         let mut times: Vec<_> =
             running.map(|span| (span.start_time_unix_nano, span.end_time_unix_nano)).collect();
+        if times.len() == spans.len() {
+            return scale;
+        }
         times.sort_unstable();
         let mut busy: u64 = 0;
         let mut gaps = Vec::new();
@@ -53,15 +53,21 @@ impl TimeScale {
         if covered_to < end {
             gaps.push((covered_to, end));
         }
-        let longest = (busy / WAIT_FRACTION).max(1);
+        let count = u64::try_from(gaps.len()).unwrap_or(u64::MAX);
+        let longest = (busy / WAIT_FRACTION.max(WAITS_FRACTION.saturating_mul(count))).max(1);
         let waits =
             gaps.into_iter().map(|(from, to)| Wait { from, to, drawn: longest.min(to - from) });
         scale.waits = waits.filter(|wait| wait.drawn < wait.to - wait.from).collect();
         scale
     }
 
-    pub(super) fn shortens_waits(&self) -> bool {
-        !self.waits.is_empty()
+    pub(super) fn short_waits(&self) -> Vec<ShortWait> {
+        let drawn = |wait: &Wait| ShortWait {
+            from: self.place(wait.from),
+            to: self.place(wait.to),
+            millis: millis_between(wait.from, wait.to),
+        };
+        self.waits.iter().map(drawn).collect()
     }
 
     /// Returns the place of a time, from 0 at the start to 1 at the end.
@@ -80,11 +86,4 @@ impl TimeScale {
         });
         time.saturating_sub(self.start).saturating_sub(shortened.sum())
     }
-}
-
-/// Returns `true` for a span that lasts while its execution waits.
-pub(super) fn is_of_execution(span: &Span) -> bool {
-    let has = |key: &str| span.attributes.iter().any(|attribute| attribute.key == key);
-    matches!(span.kind(), SpanKind::Internal | SpanKind::Unspecified)
-        && OF_EXECUTION.iter().any(|key| has(key))
 }

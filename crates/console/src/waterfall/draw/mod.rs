@@ -4,12 +4,15 @@ mod text;
 
 pub use text::short;
 
-use super::{AttributeText, DrawnRecord, SpanRow, Waterfall, message_lines, millis_between};
-use crate::quantity::plural;
+use super::{
+    AttributeText, DrawnRecord, ShortWait, SpanRow, Waterfall, message_lines, millis_between,
+};
+use crate::quantity::{duration, plural};
 use crate::screen::on_one_line;
 use anstyle::{AnsiColor, Style};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::ops::Range;
 use text::{Line, Piece, Text, TextColumns};
 
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -25,6 +28,9 @@ const BARS: [Style; 3] =
 const FAILED: &str = "✗";
 /// The sign after the duration of the slowest span.
 const SLOWEST: char = '◂';
+
+/// The part of a bar in which its execution waits for longer than is drawn.
+const SHORT_WAIT: char = '╌';
 
 /// The most spans of a trace, unless all are wanted. The spans around the last one are drawn too.
 const MAX_SPANS: usize = 100;
@@ -317,7 +323,7 @@ fn summary(trace: &Waterfall) -> String {
     let slowest = match trace.rows.iter().find(|row| row.is_slowest) {
         Some(row) => {
             let name = short(&name_and_target(row), LONGEST_NAME);
-            format!(", {SLOWEST} slowest: {name} {:.2} ms", row.own_millis)
+            format!(", {SLOWEST} slowest: {name} {}", duration(row.own_millis))
         }
         None => String::new(),
     };
@@ -325,8 +331,12 @@ fn summary(trace: &Waterfall) -> String {
         0 => spans,
         began => {
             let time = wire::timestamp::rfc3339_millis(began);
-            let waits = if trace.has_short_waits { " (waits are drawn short)" } else { "" };
-            format!("{spans}, {:.2} ms{waits}{slowest}, {time}", trace.millis)
+            let waited: f64 = trace.short_waits.iter().map(|wait| wait.millis).sum();
+            let waits = match &*trace.short_waits {
+                [] => String::new(),
+                _ => format!(" ({SHORT_WAIT} {} of waits are drawn short)", duration(waited)),
+            };
+            format!("{spans}, {}{waits}{slowest}, {time}", duration(trace.millis))
         }
     }
 }
@@ -370,9 +380,9 @@ impl<'r> RecordText<'r> {
         let since_begin = if record.time == 0 || began == 0 {
             String::new()
         } else if record.time < began {
-            format!("-{:.2} ms ", millis_between(record.time, began))
+            format!("-{} ", duration(millis_between(record.time, began)))
         } else {
-            format!("+{:.2} ms ", millis_between(began, record.time))
+            format!("+{} ", duration(millis_between(began, record.time)))
         };
         let mut lines = record.lines.clone();
         if let Some(stack) = longer_stack {
@@ -401,6 +411,8 @@ fn continues(stack: &[String], record: &DrawnRecord) -> bool {
 struct Layout {
     /// The width of all columns.
     total: usize,
+    /// The columns of the bar in which waits are drawn short.
+    short_waits: Vec<Range<usize>>,
     service_width: usize,
     label_width: usize,
     duration_width: usize,
@@ -413,11 +425,15 @@ impl Layout {
         let longest =
             |length: &dyn Fn(&SpanRow) -> usize| trace.rows.iter().map(length).max().unwrap_or(1);
         let service_width = longest(&|row| row.service.chars().count()).clamp(1, total / 6);
-        let duration_width = longest(&|row| duration(row).len());
+        let duration_width = longest(&|row| duration(row.millis).len());
         // Three gaps, and both ends of the bar.
         let rest = total.saturating_sub(SIGN + service_width + duration_width + 5);
         let label_width = longest(&|row| label(row, DEEPEST).chars().count()).clamp(1, rest / 2);
-        Self { total, service_width, label_width, duration_width, bar_width: rest - label_width }
+        let bar_width = rest - label_width;
+        let columns =
+            |wait: &ShortWait| bar_column(wait.from, bar_width)..bar_column(wait.to, bar_width);
+        let short_waits = trace.short_waits.iter().map(columns).collect();
+        Self { total, short_waits, service_width, label_width, duration_width, bar_width }
     }
 
     /// The deepest indentation. It leaves half of the column for names.
@@ -428,19 +444,14 @@ impl Layout {
     /// The line of a span, with its service's colour.
     fn span(&self, row: &SpanRow, colour: Style) -> Line {
         let Self { service_width, label_width, duration_width, bar_width, .. } = *self;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_precision_loss,
-            clippy::cast_sign_loss,
-            reason = "between 0 and the bar's width"
-        )]
-        let at = |fraction: f64| ((fraction * bar_width as f64) as usize).min(bar_width);
-        let from = at(row.from).min(bar_width.saturating_sub(1));
-        let to = at(row.to).max(from + 1);
+        let from = bar_column(row.from, bar_width).min(bar_width.saturating_sub(1));
+        let to = bar_column(row.to, bar_width).max(from + 1);
+        let is_wait = |at: usize| self.short_waits.iter().any(|wait| wait.contains(&at));
+        let bar = (from..to).map(|at| if is_wait(at) { SHORT_WAIT } else { '█' }).collect();
         let sign = if row.has_failed { FAILED } else { " " };
         let service = short(&row.service, service_width);
         let label = short(&label(row, self.deepest()), label_width);
-        let duration = duration(row);
+        let duration = duration(row.millis);
         let slowest = if row.is_slowest { SLOWEST } else { ' ' };
         let before_bar = " ".repeat(from);
         let after_bar = " ".repeat(bar_width.saturating_sub(to));
@@ -451,7 +462,7 @@ impl Layout {
             pieces: vec![
                 Piece { style: style(row, PLAIN), text: format!("{sign} ") },
                 Piece { style: PLAIN, text: columns },
-                Piece { style: style(row, colour), text: "█".repeat(to - from) },
+                Piece { style: style(row, colour), text: bar },
                 Piece { style: PLAIN, text: format!("{after_bar}|") },
             ],
         }
@@ -463,6 +474,17 @@ impl Layout {
     }
 }
 
+/// The column of a place, from 0 to 1, within a bar of this width.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "between 0 and the bar's width"
+)]
+fn bar_column(place: f64, bar_width: usize) -> usize {
+    ((place * bar_width as f64) as usize).min(bar_width)
+}
+
 /// A span's name and target, indented by its depth, with its item's number.
 fn label(row: &SpanRow, deepest: usize) -> String {
     let indent = "  ".repeat(row.depth.min(deepest));
@@ -471,10 +493,6 @@ fn label(row: &SpanRow, deepest: usize) -> String {
 
 fn name_and_target(row: &SpanRow) -> String {
     format!("{} {}", row.name, row.target).trim_end().to_owned()
-}
-
-fn duration(row: &SpanRow) -> String {
-    format!("{:.2} ms", row.millis)
 }
 
 /// Formats a Unix time in nanoseconds as time of day (UTC); empty for 0, an unknown time.
