@@ -404,6 +404,7 @@ impl Converter {
 
     /// Converts a log event of a state machine's stream.
     #[cold]
+    #[inline(never)]
     fn convert_machine_line(&mut self, event: &LogEventRef<'_>) {
         let budget = self.executions.text_budget();
         let read = log_line::read(&self.identity, event.message, budget);
@@ -412,7 +413,7 @@ impl Converter {
         };
         let is_near = time_ms.abs_diff(event.time_ms) <= LATEST_MACHINE_EVENT_MS;
         if let Some(express) = express.filter(|_| is_near) {
-            self.executions.add(express);
+            self.executions.add(*express);
         }
         let time_ms = if is_near { time_ms } else { event.time_ms };
         let event = &LogEventRef { time_ms, ..*event };

@@ -5,7 +5,7 @@
 
 use super::event::{TextBudget, read_log_event};
 use super::logged::ExpressEvent;
-use super::status::is_express_execution;
+use super::status::{Workflow, is_machine_execution};
 use crate::executions::ids;
 use crate::identity::Identity;
 use crate::names;
@@ -29,7 +29,7 @@ pub(crate) struct HistoryLine<'a> {
     /// The content of its record.
     pub(crate) line: FunctionLine<'a>,
     /// The same event, if its execution has no other history.
-    pub(crate) express: Option<ExpressEvent>,
+    pub(crate) express: Option<Box<ExpressEvent>>,
 }
 
 /// Reads a line of a state machine's log stream. `None` for any other line, also if it names an execution of another machine: the
@@ -48,13 +48,14 @@ pub(crate) fn read<'a>(
     let kind = fields.text("type").filter(|kind| is_type(kind))?;
     let id = fields.text("id").filter(|id| is_number(id))?;
     let time_ms = fields.text("event_timestamp").filter(|time| is_number(time))?.parse().ok()?;
-    let arn = fields.text("execution_arn").filter(|arn| is_execution_of(identity, machine, arn))?;
+    let arn = fields.text("execution_arn")?;
+    let workflow = find_workflow(identity, machine, &arn)?;
     let details = fields.get("details").map_or("{}", |details| details.get());
     let details = Fields::of(details)?;
-    let express = is_express_execution(&arn)
+    let express = (workflow == Workflow::Express && is_machine_execution(&arn))
         .then(|| read_log_event(&fields, &details, &mut budget))
         .flatten()
-        .map(|event| ExpressEvent { execution_arn: arn.as_ref().into(), event });
+        .map(|event| Box::new(ExpressEvent { execution_arn: arn.as_ref().into(), event }));
     let mut details = line_fields(details);
 
     let mut attributes: Vec<(Cow<'a, str>, Value<'a>)> = Vec::new();
@@ -112,17 +113,17 @@ fn is_number(text: &str) -> bool {
     (1..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Returns `true` if the ARN is that of an execution of this machine in the log group's account and region.
-fn is_execution_of(identity: &Identity, machine: &str, arn: &str) -> bool {
+/// The type of the machine, if the ARN is that of an execution of this machine in the log group's account and region.
+fn find_workflow(identity: &Identity, machine: &str, arn: &str) -> Option<Workflow> {
     let is_same = |known: &Option<String>, own: &str| known.as_ref().is_none_or(|it| it == own);
-    let Some(arn) = Arn::parse(arn).filter(|arn| arn.service == "states") else { return false };
-    let execution =
-        ["execution:", "express:"].iter().find_map(|kind| arn.resource.strip_prefix(kind));
-    let rest = execution.and_then(|execution| execution.strip_prefix(machine));
+    let arn = Arn::parse(arn).filter(|arn| arn.service == "states")?;
+    let (workflow, execution) = Workflow::split(arn.resource)?;
+    let rest = execution.strip_prefix(machine)?;
     // A child of a Distributed Map: `MACHINE/LABEL:NAME`
-    rest.is_some_and(|rest| rest.starts_with([':', '/']))
+    let is_own = rest.starts_with([':', '/'])
         && is_same(&identity.account, arn.account)
-        && is_same(&identity.region, arn.region)
+        && is_same(&identity.region, arn.region);
+    is_own.then_some(workflow)
 }
 
 fn text_in(fields: &LineFields<'_>, key: &str) -> Option<String> {

@@ -93,8 +93,9 @@ impl EndedExecution {
         if !is_home || parsed.account != home.account || parsed.region != home.region {
             return Err(NoEndedExecution::Foreign);
         }
+        let workflow = Workflow::split(parsed.resource).map(|(workflow, _)| workflow);
         // Express state machines send no status events.
-        if find_name(kind, &arn).is_none() || is_express_execution(&arn) {
+        if find_name(kind, &arn).is_none() || workflow == Some(Workflow::Express) {
             return Err(Invalid("execution ARN"));
         }
         let status = text(detail, "status").ok_or(Invalid("status"))?;
@@ -181,25 +182,31 @@ pub(super) fn is_machine_execution(arn: &str) -> bool {
     find_name(ExecutionKind::StateMachine, arn).is_some()
 }
 
-/// Returns `true` for an execution of an Express state machine, which has no history.
-pub(super) fn is_express_execution(arn: &str) -> bool {
-    let parsed = Arn::parse(arn).filter(|_| is_machine_execution(arn));
-    parsed.is_some_and(|arn| arn.resource.starts_with(EXPRESS))
+/// The type of a state machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Workflow {
+    Standard,
+    /// Without a history.
+    Express,
 }
 
-/// How an ARN names an execution of a Standard state machine: `execution:MACHINE:NAME`.
-const STANDARD: &str = "execution:";
-/// How an ARN names an execution of an Express state machine: `express:MACHINE:NAME:ID`.
-const EXPRESS: &str = "express:";
+impl Workflow {
+    /// Reads the resource of an execution's ARN: `execution:MACHINE:NAME` or `express:MACHINE:NAME:ID`. Also returns the part from the
+    /// machine on.
+    pub(super) fn split(resource: &str) -> Option<(Self, &str)> {
+        let standard = || Some((Self::Standard, resource.strip_prefix("execution:")?));
+        let express = || Some((Self::Express, resource.strip_prefix("express:")?));
+        standard().or_else(express)
+    }
+}
 
 /// The name of the state machine or function in an ARN of an execution.
 fn find_name(kind: ExecutionKind, arn: &str) -> Option<&str> {
     let parsed = Arn::parse(arn).filter(|_| arn.len() <= MAX_ARN_BYTES && arn.is_ascii())?;
     let name = match kind {
         ExecutionKind::StateMachine if parsed.service == "states" => {
-            let of_kind = |kind: &str| parsed.resource.strip_prefix(kind);
-            let (machine, name) =
-                [STANDARD, EXPRESS].into_iter().find_map(of_kind)?.split_once(':')?;
+            let (_, execution) = Workflow::split(parsed.resource)?;
+            let (machine, name) = execution.split_once(':')?;
             // A child of a Distributed Map: `MACHINE/LABEL`
             machine.split('/').next().filter(|_| !name.is_empty())?
         }
