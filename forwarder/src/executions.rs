@@ -1,8 +1,8 @@
 //! Reads the histories of ended executions, for their traces.
 //!
 //! EventBridge's rule of the stack writes an event about each ended execution into a queue, and the redrive function reads that queue.
-//! An event counts only if its message comes from this queue, which nobody but the rule may write to. Lines and direct invocations
-//! make no spans of executions.
+//! An event counts only if its message comes from this queue, which nobody but the rule may write to. A direct invocation with one, or
+//! a line, makes no spans.
 
 use aws::{ExecutionHistories, HistoryError, HistoryPage, HistorySettings};
 use platform::{EndedExecution, ExecutionKind, History, Home, NoEndedExecution, NoPage};
