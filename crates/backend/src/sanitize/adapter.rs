@@ -73,10 +73,12 @@ impl<'p> Adapter<'p> {
             self.adapt_resource(container, &attributes, signal);
         if !renamed_places.is_empty() {
             // An attribute with another name says nothing in its former column.
-            let mut places = 0..;
-            let mut is_renamed =
-                || renamed_places.binary_search(&places.next().unwrap_or_default());
-            attributes.retain(|_| is_renamed().is_err());
+            let mut place = 0;
+            attributes.retain(|_| {
+                let is_renamed = renamed_places.binary_search(&place).is_ok();
+                place += 1;
+                !is_renamed
+            });
         }
         let taken = TakenColumns::new(signal, &attributes, encoded.as_deref());
         edit_children(bytes, &[container::SCOPES], encoded.as_deref(), |_, scope| {

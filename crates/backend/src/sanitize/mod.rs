@@ -20,10 +20,10 @@
 //! | `gen_ai` | no attribute of a span looks like one of an AI framework, unless it is one | the value is moved or lost |
 //! | `same_column` | no two keys of an item have one column | one of two values is lost |
 //!
-//! The rules of the last four modules rename an attribute: `severity` becomes `attr_severity`. `typed_columns` adds an end to a name, and
-//! `text_values` renames one key of maps. A new rule about keys or types belongs to the module that decides about such keys, and `plan`
-//! calls it. If it asks for more than the signal, keys and classes, what it asks belongs to the shape; and if it asks that of some keys
-//! alone, they belong to the signal's `KeyFilter`, because the shape looks at the values of no others.
+//! The rules of the last three rows rename an attribute: `severity` becomes `attr_severity`. `typed_columns` adds an end to a name, and
+//! `text_values` renames one key of maps. `plan` calls each rule about keys or types; a rule for one signal is a fact in its
+//! `SignalColumns`. If a rule asks for more than the signal, keys and classes, what it asks belongs to the shape; and if it asks that of
+//! some keys alone, they belong to the signal's `KeyFilter`, because the shape looks at the values of no others.
 //!
 //! Sources: OpenObserve 0.60.5 and 0.92.2 as measured and read, or the version that a module names.
 

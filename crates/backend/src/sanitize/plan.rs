@@ -18,7 +18,7 @@ pub(super) struct Plan<'a> {
     pub(super) attributes: Option<Vec<Planned<'a>>>,
     /// The body of a log record to write; `None` if it stays.
     pub(super) body: Option<Planned<'a>>,
-    /// The places of attributes that were read and get another name, in order.
+    /// The places of a resource's attributes that get another name, in order; none for items.
     pub(super) renamed_places: Vec<usize>,
     /// Number of keys that are renamed because another key has their column.
     pub(super) renamed: usize,
@@ -74,7 +74,10 @@ impl<'a> Plan<'a> {
         if let Some(numbers) = numbers {
             numbers.add_to(&mut planned, collides);
         }
-        Self::new(planned, attributes.len(), &claims, KeyHash::of_resource)
+        let renamed = planned.iter().take(attributes.len()).filter(|it| it.is_renamed);
+        let renamed_places = renamed.map(|attribute| attribute.source).collect();
+        let plan = Self::new(planned, attributes.len(), &claims, KeyHash::of_resource);
+        Self { renamed_places, ..plan }
     }
 
     fn new(
@@ -91,11 +94,10 @@ impl<'a> Plan<'a> {
             }
             keys.has_maps |= attribute.is_map();
         }
-        let renamed = planned.iter().take(read).filter(|attribute| attribute.is_renamed);
-        let renamed_places = renamed.map(|attribute| attribute.source).collect();
         let stays = planned.len() == read && are_unchanged(&planned);
         let attributes = (!stays).then_some(planned);
-        Self { attributes, body: None, renamed_places, renamed: claims.renamed(), keys }
+        let renamed = claims.renamed();
+        Self { attributes, body: None, renamed_places: Vec::new(), renamed, keys }
     }
 
     fn count(&self) -> usize {

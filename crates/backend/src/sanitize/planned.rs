@@ -71,7 +71,7 @@ pub(super) enum Class {
 impl Class {
     #[inline]
     pub(super) fn read(value: &[u8]) -> Self {
-        match Self::read_outside(value) {
+        match Self::read_without_elements(value) {
             Self::Array if has_text_values(value) => Self::ArrayWithOthers,
             class => class,
         }
@@ -79,7 +79,7 @@ impl Class {
 
     /// The class without a look into arrays.
     #[inline]
-    pub(super) fn read_outside(value: &[u8]) -> Self {
+    pub(super) fn read_without_elements(value: &[u8]) -> Self {
         // The first byte has the number and the type of the value's field.
         match value {
             [0x0a, ..] => Self::Text,

@@ -54,7 +54,7 @@ fn is_changed(edit: &Edit) -> bool {
 
 fn edit_value(value: &[u8], depth: Depth) -> Edit {
     let Some(depth) = depth.below() else { return Edit::Keep };
-    let text = match Class::read_outside(value) {
+    let text = match Class::read_without_elements(value) {
         Class::Array => {
             return edit_children(value, &[any_value::ARRAY], None, |_, array| {
                 edit_children(array, &[any_value::VALUES], None, |_, value| {
