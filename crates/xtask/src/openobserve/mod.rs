@@ -4,6 +4,7 @@
 mod alerts;
 mod compare;
 mod edge;
+mod executions;
 mod figures;
 mod panels;
 mod sampled;
@@ -25,8 +26,17 @@ use test_support::openobserve::FakeOpenObserve;
 use test_support::openobserve::grpc::GrpcFront;
 
 /// The ways into the backend. Each has an organization of its own.
-const WAYS: [&str; 7] =
-    ["fixtures", "edge cases", "redrive", "direct http/protobuf", "direct http/json", GRPC, DEMO];
+const WAYS: [&str; 8] = [
+    "fixtures",
+    "edge cases",
+    "redrive",
+    EXECUTIONS,
+    "direct http/protobuf",
+    "direct http/json",
+    GRPC,
+    DEMO,
+];
+const EXECUTIONS: &str = "executions";
 const GRPC: &str = "direct grpc";
 const DEMO: &str = "demo";
 
@@ -69,7 +79,7 @@ async fn check(server: Server, grpc: String) -> anyhow::Result<()> {
         println!("sending: {way}");
         let organization = organization(way);
         server.create(&organization).await?;
-        let sent = send_by(way, &senders, &organization, grpc).await;
+        let sent = send_by(way, &senders, &organization, grpc, &root).await;
         let mut account = Account::default();
         account.differences.extend(sent.err().map(|error| format!("{error:#}")));
         account.differences.extend(tee.take_differences());
@@ -96,11 +106,13 @@ async fn send_by(
     senders: &Senders<'_>,
     organization: &str,
     grpc: SocketAddr,
+    root: &Path,
 ) -> anyhow::Result<()> {
     match way {
         "fixtures" => senders.fixtures(organization).await,
         "edge cases" => senders.edge_cases(organization).await,
         "redrive" => senders.redrive(organization).await,
+        EXECUTIONS => executions::send(senders, organization, root).await,
         GRPC => senders.grpc(organization, grpc).await,
         DEMO => senders.demo(organization).await,
         direct => senders.direct(organization, direct.trim_start_matches("direct ")).await,
@@ -122,12 +134,14 @@ async fn check_console(
     senders.changes(organization, Round::First).await?;
     figures::send(senders, organization).await?;
     sampled::send(senders, organization, root).await?;
+    executions::send(senders, organization, root).await?;
     senders.install(&server.endpoint(organization), &["dashboards", "install"]).await?;
     let panels = panels::run(server, organization, root).await?;
     println!("dashboards: {} queries", panels.queries);
     let mut errors = panels.errors;
     errors.extend(figures::check(server, organization, root).await?);
     errors.extend(sampled::check(server, organization, root).await?);
+    errors.extend(executions::check(server, organization, root).await?);
     match alerts::check(server, senders, organization).await {
         Ok(number) => println!("alerts: {number} notified of two functions each"),
         Err(error) => errors.push(format!("{error:#}")),

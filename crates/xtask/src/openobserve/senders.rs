@@ -233,6 +233,22 @@ impl<'a> Senders<'a> {
         deliver_by(forwarder, events).await
     }
 
+    /// Sends an event through a forwarder with these variables, and returns its answer.
+    pub(super) async fn answer_with(
+        &self,
+        organization: &str,
+        variables: &[(&str, &str)],
+        event: &Value,
+    ) -> anyhow::Result<String> {
+        let lambda = Lambda::start().await?;
+        let forwarder = self.forwarder(organization)?.env("LAMBDA_OTLP_STREAM", "default");
+        let with = |spec: FunctionSpec, (key, value): &(&str, &str)| spec.env(*key, *value);
+        lambda.create_function(variables.iter().fold(forwarder, with))?;
+        let answer = succeed(&lambda, event).await;
+        lambda.shut_down().await;
+        answer
+    }
+
     /// Like [`Senders::deliver`], with a file of rules.
     pub(super) async fn deliver_by_rules(
         &self,
