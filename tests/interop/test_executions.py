@@ -1,18 +1,25 @@
 """A durable function below the layer's wrapper: AWS's SDK, with and without its OpenTelemetry plugin, and AWS's local runner, which
 stores the steps and invokes the function at `lambda-otlp dev --http`. All invocations of an execution are one trace.
+
+Functions of a state machine in three languages: their spans hang below those that the forwarder makes of the machine's history.
 """
 
+import base64
 import contextlib
+import gzip
 import json
 import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from local_lambda import PROGRAMS, Run, function_python, packages
+from local_lambda import PROGRAMS, REPOSITORY, Run, attributes_of, function_python, packages, run
 
 RUNNER = "aws-durable-execution-sdk-python-testing==1.4.0"
 SDK = "aws-durable-execution-sdk-python==3.0.0"
@@ -150,3 +157,103 @@ def test_the_plugins_spans_are_in_the_same_trace_and_none_vanishes(tmp_path, plu
     (workflow,) = distinct(ran.named("Workflow"))
     assert {span["parentSpanId"] for span in ran.kind("SERVER")} == {workflow["spanId"]}
     assert any(span["kind"] == "CLIENT" for span in ran.spans), names
+
+
+MACHINE = json.loads((REPOSITORY / "tests/fixtures/executions/machine.json").read_text())
+QUEUE = "arn:aws:sqs:eu-west-1:123456789012:executions"
+
+
+@pytest.fixture(scope="module")
+def history_spans(tmp_path_factory):
+    """The spans that the forwarder makes of the machine's status event and history."""
+    posted = []
+
+    class AwsAndBackend(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.path == "/v1/traces":
+                posted.append(gzip.decompress(body) if self.headers["content-encoding"] == "gzip" else body)
+            is_history = self.headers["x-amz-target"] == "AWSStepFunctions.GetExecutionHistory"
+            answer = json.dumps(MACHINE["history"]).encode() if is_history else b""
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), AwsAndBackend)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    message = {"messageId": "m", "receiptHandle": "r", "body": json.dumps(MACHINE["status"]), "eventSource": "aws:sqs"}
+    message |= {"eventSourceARN": QUEUE, "awsRegion": "eu-west-1", "attributes": {"ApproximateReceiveCount": "1"}}
+    env = {"LAMBDA_OTLP_ENDPOINT": url, "LAMBDA_OTLP_BACKEND": "otlp"}
+    env |= {"AWS_ENDPOINT_URL": url, "LAMBDA_OTLP_EXECUTIONS_QUEUE_ARN": QUEUE}
+    forwarder = [PROGRAMS / "lambda-otlp-forwarder"]
+    folder = tmp_path_factory.mktemp("forwarder")
+    ran = run(folder, [{"Records": [message]}], env=env, command=forwarder, wrapper=False)
+    server.shutdown()
+    lines = [
+        {
+            "__otel_otlp_stdout": "0.16.0",
+            "source": "test",
+            "endpoint": "http://localhost:4318/v1/traces",
+            "method": "POST",
+            "content-type": "application/x-protobuf",
+            "payload": base64.b64encode(body).decode(),
+            "base64": True,
+        }
+        for body in posted
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    decode = subprocess.run([PROGRAMS / "lambda-otlp", "decode"], input=text, capture_output=True, text=True, check=True)
+    requests = [json.loads(line) for line in decode.stdout.splitlines()]
+    scopes = [scope for request in requests for each in request["resourceSpans"] for scope in each["scopeSpans"]]
+    spans = [span for scope in scopes for span in scope["spans"]]
+    assert spans, (ran.results, ran.text)
+    return spans
+
+
+def attempts(state):
+    """The events of a function that passes on Step Functions' context object, as they were at each of its attempts."""
+    events = {event["id"]: event for event in MACHINE["history"]["events"]}
+    entered = next(event for event in events.values() if event.get("stateEnteredEventDetails", {}).get("name") == state)
+    redrives = retries = 0
+    for event in events.values():
+        if event["type"] == "ExecutionRedriven":
+            redrives, retries = redrives + 1, 0
+        called = event.get("lambdaFunctionScheduledEventDetails", {}).get("resource", "")
+        if called.endswith(f":function:{state}"):
+            since = datetime.fromtimestamp(entered["timestamp"], UTC).isoformat(timespec="milliseconds")
+            yield {
+                "action": "ok",
+                "Execution": {"Id": MACHINE["status"]["detail"]["executionArn"], "RedriveCount": redrives},
+                "State": {"Name": state, "EnteredTime": since.replace("+00:00", "Z"), "RetryCount": retries},
+                "StateMachine": {"Name": "orders"},
+            }
+            retries += 1
+
+
+FUNCTIONS = {
+    "python": {"files": {"app.py": "def handler(event, context): return event['State']['Name']"}},
+    "node": {"files": {"app.cjs": "exports.handler = async (event) => event.State.Name;"}, "runtime": "node"},
+    # The library traces the function, and needs no wrapper.
+    "rust": {"command": [PROGRAMS / "demo-function"], "wrapper": False},
+}
+
+
+@pytest.mark.parametrize(("language", "state"), [("python", "pay"), ("node", "pack"), ("rust", "ship")])
+def test_functions_of_a_machine_hang_below_its_states(tmp_path, history_spans, language, state):
+    events = list(attempts(state))
+    ran = run(tmp_path, events, env={"DEMO_LEDGER": tmp_path / "ledger"}, **FUNCTIONS[language])
+    servers = sorted(ran.kind("SERVER"), key=lambda span: int(span["startTimeUnixNano"]))
+    assert len(servers) == len(events), ran.text
+    by_id = {(span["traceId"], span["spanId"]): span for span in history_spans}
+    parents = [by_id[server["traceId"], server["parentSpanId"]] for server in servers]
+    found = [(parent["name"], attributes_of(parent).get("aws.step_functions.attempt")) for parent in parents]
+    # The first attempt's function is below the state, and each later one's below its own attempt.
+    later = [(f"{state} attempt", number) for number in range(2, len(events) + 1)]
+    assert found == [(state, None), *later]

@@ -18,7 +18,8 @@ pub(crate) fn moto() -> anyhow::Result<()> {
 /// Runs `tests/interop`: other projects' packages against our programs, and functions without OpenTelemetry code.
 pub(crate) fn interop() -> anyhow::Result<()> {
     let root = checks::root()?;
-    binaries::build(&root, &["lambda-otlp", binaries::EXTENSION, "endings-function"])?;
+    let of_others = ["lambda-otlp-forwarder", "demo-function", "endings-function"];
+    binaries::build(&root, &[&["lambda-otlp", binaries::EXTENSION][..], &of_others].concat())?;
     // The pins of the demo, which the tests use too, and of the peers.
     let pins = ["demo/python/requirements.txt", "tests/interop/python/requirements.txt"];
     pypi::install_all(&root, "interop/python", &pins)?.pytest(&root.join("tests/interop"))
