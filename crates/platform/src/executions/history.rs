@@ -103,8 +103,12 @@ impl History {
     /// if one is missing.
     pub(super) fn from_log(arn: &str, events: &mut Vec<HistoryEvent>) -> Option<Self> {
         sort(events);
-        let first = events.first().filter(|_| has_all(events))?;
-        let end = events.iter().rfind(|event| is_end(&event.kind))?;
+        let (end, before) = events.split_last().filter(|_| has_all(events))?;
+        // It can't be redriven, and each of many forged ends would be compared with all states.
+        if !is_end(&end.kind) || before.iter().any(|event| is_end(&event.kind)) {
+            return None;
+        }
+        let first = before.first()?;
         let started_by = first.details.as_ref().and_then(|details| details.started_by.as_deref());
         let execution = EndedExecution {
             kind: ExecutionKind::StateMachine,

@@ -10,7 +10,7 @@ use std::mem;
 use wire::Request;
 
 /// Limit on the events that wait for others of their execution. Most take 250 to 500 bytes.
-const MAX_WAITING_BYTES: usize = 8 * 1024 * 1024;
+const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
 
 /// The events of executions that lack some so far. Order and repetition don't matter.
 #[derive(Clone, Debug, Default, PartialEq)]

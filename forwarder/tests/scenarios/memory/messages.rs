@@ -36,7 +36,7 @@ pub(super) fn span_line(value: &str) -> String {
     )
 }
 
-/// Executions that wait for their other events, up to half of the limit on these, and whole ones of three events.
+/// An execution with many errors, as much as waits for other events, and whole ones of three events.
 pub(super) fn express_executions() -> Vec<String> {
     let line = |execution: &str, id: usize, kind: &str, details: &str| {
         format!(
@@ -45,8 +45,13 @@ pub(super) fn express_executions() -> Vec<String> {
         )
     };
     let name = "x".repeat(80);
-    let failure = format!(r#""error":"E","cause":"{}""#, "x".repeat(8_000));
-    let waiting = (0..400).map(|n| line(&format!("w{n}"), 2, "LambdaFunctionFailed", &failure));
+    let failure = format!(r#""error":"E","cause":"{}""#, "x".repeat(16_000));
+    let failing = (1..=1_000).map(|id| match id {
+        1 => line("f", id, "TaskStateEntered", r#""name":"pay""#),
+        1_000 => line("f", id, "ExecutionFailed", &failure),
+        _ if id % 2 == 0 => line("f", id, "LambdaFunctionScheduled", ""),
+        _ => line("f", id, "LambdaFunctionFailed", &failure),
+    });
     let whole = (0..30_000).flat_map(|n| {
         [
             line(&n.to_string(), 1, "ExecutionStarted", ""),
@@ -54,7 +59,7 @@ pub(super) fn express_executions() -> Vec<String> {
             line(&n.to_string(), 3, "ExecutionFailed", r#""error":"E","cause":"C""#),
         ]
     });
-    waiting.chain(whole).collect()
+    failing.chain(whole).collect()
 }
 
 /// The last line adds an attribute to all records.

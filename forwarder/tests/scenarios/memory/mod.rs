@@ -89,7 +89,7 @@ const CASES: &[MemoryCase] = &[
     MemoryCase::new("twenty_histograms", 1000, || lines(&with_neighbours(20, &histograms(30_000))))
         .long(),
     MemoryCase::new("many_buckets", 1000, || lines(&with_neighbours(6, &buckets(1_900_000)))),
-    MemoryCase::new("express_executions", 90_400, || machine_lines(&express_executions())),
+    MemoryCase::new("express_executions", 91_000, || machine_lines(&express_executions())),
     MemoryCase::new("set_rules", 1000, || lines(&with_neighbours(1, &line_of_records(49_000, 0))))
         .with_rules(|| sets(10)),
     MemoryCase::new("set_rules_20", 1000, || {
