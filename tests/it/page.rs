@@ -286,15 +286,15 @@ fn check_failed_trace(browser: &mut Browser) {
     browser.wait_for("chosen === 'e'.repeat(32)");
 }
 
-/// A wait of a day beside two invocations of a second is drawn for an eighth of them.
+/// A wait of a day beside two invocations of a second is drawn for an eighth of them. A span may end within it.
 fn check_short_waits(browser: &mut Browser) {
-    let of_execution = "[[true, 0, 86400], [false, 0, 1], [false, 86399, 86400]].map(([waits, from, to], at) => ({ \
+    let of_execution = "[[true, 0, 86400], [false, 0, 1], [true, 1, 43200], [false, 86399, 86400]].map(([waits, from, to], at) => ({ \
                         traceId: 'c'.repeat(32), spanId: String(at), name: 'span ' + at, service: 'shop', waits, \
                         startTimeUnixNano: String(BASE + BigInt(from * 1e9)), endTimeUnixNano: String(BASE + BigInt(to * 1e9)) }))";
     browser.value(&format!("take({{ spans: {of_execution} }})"));
     browser.wait_for("traces.has('c'.repeat(32))");
     browser.value("choose('c'.repeat(32))");
-    browser.wait_for(&format!("{ROWS} === 3"));
+    browser.wait_for(&format!("{ROWS} === 4"));
     let text = browser.value("document.getElementById('trace').innerText");
     let text = text.as_str().unwrap();
     assert!(text.contains("24h0m0.000s\n23h59m58.000s of waits are drawn short"), "{text}");
@@ -303,6 +303,8 @@ fn check_short_waits(browser: &mut Browser) {
         "bar 0% 100%",
         "wait 44.4444% 11.1111%",
         "bar 0% 44.4444%",
+        "bar 44.4444% 5.55556%",
+        "wait 44.4444% 5.55556%",
         "bar 55.5556% 44.4444%"
     ]);
     assert_eq!(browser.value(places), expected);

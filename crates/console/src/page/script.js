@@ -743,14 +743,12 @@ function spanRow(row, picture, canClose) {
       { class: "track" },
       element("div", { class: "bar", style: { left: from + "%", width: width + "%", "--c": colour(span.service) } }),
       picture.scale.waits
-        .filter(([start, end]) => span.start <= start && end <= span.end)
-        .map(([start, end]) =>
-          element("div", {
-            class: "wait",
-            title: `${lengthText(end - start)}, drawn short`,
-            style: { left: place(start) + "%", width: place(end) - place(start) + "%" },
-          }),
-        ),
+        .filter(([start, end]) => span.start < end && start < span.end)
+        .map(([start, end]) => {
+          const [left, right] = [place(Math.max(start, span.start)), place(Math.min(end, span.end))];
+          const title = `${lengthText(end - start)}, drawn short`;
+          return element("div", { class: "wait", title, style: { left: left + "%", width: right - left + "%" } });
+        }),
     ),
   );
   const whole = element(
