@@ -9,13 +9,14 @@ use std::process::{Command, ExitStatus};
 pub const MIN_PYTHON: &str = "3.12";
 
 /// The files of `extension/layer/node` from which npm makes the packages layer for Node.
-pub const NODE_LAYER_PINS: [&str; 7] = [
+pub const NODE_LAYER_PINS: [&str; 8] = [
     "package.json",
     "package-lock.json",
     "build.mjs",
     "bundle.mjs",
     "bundle_databases.mjs",
     "clock.mjs",
+    "details.mjs",
     "exporter.mjs",
 ];
 

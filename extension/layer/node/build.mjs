@@ -16,20 +16,21 @@ const shared = {
   },
 };
 
-// The instrumentations are CommonJS modules, which would bring along the whole tables of OpenTelemetry's conventions. Each one gets
-// the values of the names that it uses.
-const CONVENTION = /\bsemantic_conventions_\d+\.(\w+)/g;
+// The instrumentations are CommonJS modules, which would bring along the whole tables of OpenTelemetry's conventions, and tables of
+// their own. Each one gets the values of the names that it uses.
+const TABLE = /^const (\w+) = require\("(@opentelemetry\/semantic-conventions|\.[^"]*\/semconv[^"/]*)"\);\n/gm;
 const conventions = {
   name: "conventions",
   setup(builder) {
     builder.onLoad({ filter: /[\\/]@opentelemetry[\\/]instrumentation[^\\/]*[\\/].*\.js$/ }, async ({ path }) => {
-      const values = createRequire(path)("@opentelemetry/semantic-conventions");
-      const text = await readFile(path, "utf8");
-      const inlined = text.replace(CONVENTION, (use, name) =>
-        typeof values[name] === "string" ? JSON.stringify(values[name]) : use,
-      );
-      const isUsed = inlined.search(CONVENTION) >= 0;
-      return { contents: isUsed ? inlined : inlined.replace(/^const semantic_conventions_\d+ = require\(.*\);$/m, "") };
+      let contents = await readFile(path, "utf8");
+      for (const [line, table, module] of contents.matchAll(TABLE)) {
+        const values = createRequire(path)(module);
+        const used = new RegExp(`\\b${table}\\.(\\w+)`, "g");
+        contents = contents.replace(used, (use, name) => (typeof values[name] === "string" ? JSON.stringify(values[name]) : use));
+        if (contents.search(used) < 0) contents = contents.replace(line, "");
+      }
+      return { contents };
     });
   },
 };
@@ -40,6 +41,21 @@ const messages = {
   setup(builder) {
     builder.onResolve({ filter: /^debug$/ }, ({ path }) => ({ path, namespace: "messages" }));
     builder.onLoad({ filter: /^debug$/, namespace: "messages" }, () => ({ contents: "module.exports = () => () => {};" }));
+  },
+};
+
+// The part of require-in-the-middle that knows the packages of files.
+const DETAILS = /^module-details-from-path$/;
+const details = {
+  name: "details",
+  setup(builder) {
+    builder.onResolve({ filter: DETAILS }, ({ path, importer }) =>
+      /[\\/]require-in-the-middle[\\/]/.test(importer) ? { path, namespace: "details" } : undefined,
+    );
+    builder.onLoad({ filter: DETAILS, namespace: "details" }, () => ({
+      contents: 'module.exports = require("./details.mjs").detailsOfWatched;',
+      resolveDir: process.cwd(),
+    }));
   },
 };
 
@@ -60,7 +76,7 @@ const options = {
   platform: "node",
   target: "node18",
 };
-await build({ ...options, entryPoints: ["bundle.mjs", "exporter.mjs"], plugins: [conventions, messages] });
+await build({ ...options, entryPoints: ["bundle.mjs", "exporter.mjs"], plugins: [conventions, details, messages] });
 await build({ ...options, entryPoints: ["bundle_databases.mjs"], plugins: [shared, conventions] });
 // A file each for the instrumentations of other libraries. Only the names that bundle.mjs imports are in the shared packages then.
 for (const name of ["aws-sdk", "http", "undici"]) {

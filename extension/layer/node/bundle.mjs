@@ -25,6 +25,7 @@ import {
 } from "@opentelemetry/instrumentation";
 import { defaultResource, detectResources, envDetector } from "@opentelemetry/resources";
 import { BasicTracerProvider, BatchSpanProcessor, RandomIdGenerator } from "@opentelemetry/sdk-trace-base";
+import { watch } from "./details.mjs";
 
 const EXPORTER = "@opentelemetry/exporter-trace-otlp-http";
 const DATABASE = /^@opentelemetry\/instrumentation-(?:ioredis|mongodb|mysql2|pg|redis)$/;
@@ -67,6 +68,8 @@ export function load(name) {
   if (name in LIBRARIES) return LIBRARIES[name]();
   return DATABASE.test(name) ? require("./bundle_databases.cjs").PACKAGES[name] : PACKAGES[name];
 }
+
+load.watch = watch;
 
 /// Throws like `require.resolve` if there is no such package.
 load.resolve = (name) => {

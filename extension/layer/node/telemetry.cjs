@@ -87,6 +87,9 @@ const DATABASES = {
   redis: ["redis", "@redis/client", "@node-redis/client"],
 };
 
+/// The packages that instrumentations change. The packages layer leaves the files of all others alone.
+const CHANGED = [...Object.values(DATABASES), ...Object.values(LIBRARIES).map(({ packages }) => packages ?? [])].flat();
+
 /// Clients of models by name (models.cjs), with their packages. The file has the class of the client.
 const CLIENTS = { anthropic: "@anthropic-ai/sdk", openai: "openai" };
 const CLIENT_FILE = /[\\/](?:client|core)\.m?js$/;
@@ -102,6 +105,7 @@ class Libraries {
   /// `LIBRARIES` waits.
   constructor(load, isModule = false) {
     this.load = load;
+    load.watch?.(CHANGED);
     this.disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
     const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS?.trim();
     /// The only ones to create, if the function names them.
