@@ -298,6 +298,10 @@ proptest! {
         let case = read(&cases()[case]);
         let events = case.events();
         let expected = sorted(&case.requests(&case.pages));
+        // A log with two ends has no trace, unless all before the second one comes first.
+        if expected.is_empty() {
+            return Ok(());
+        }
         let mut shuffled: Vec<Value> =
             order.iter().filter_map(|at| events.get(*at).cloned()).collect();
         shuffled.extend(again.iter().map(|index| index.get(&events).clone()));
