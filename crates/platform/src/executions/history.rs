@@ -168,7 +168,8 @@ fn sort(events: &mut Vec<HistoryEvent>) {
 fn has_all(events: &[HistoryEvent]) -> bool {
     let Some(last) = events.iter().rposition(|event| is_end(&event.kind)) else { return false };
     let count = u64::try_from(last + 1).unwrap_or(u64::MAX);
-    events.get(last).is_some_and(|event| event.id == count)
+    let begins_with_first = events.first().is_some_and(|event| event.id == 1);
+    begins_with_first && events.get(last).is_some_and(|event| event.id == count)
 }
 
 fn is_end(kind: &str) -> bool {
