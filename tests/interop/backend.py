@@ -3,11 +3,10 @@
 import base64
 import json
 import subprocess
-import threading
 from collections import Counter, defaultdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from local_lambda import PROGRAMS, attributes_of
+from stand_in import StandIn, serve
 
 SIGNALS = (
     ("resourceSpans", "scopeSpans", "spans"),
@@ -23,11 +22,9 @@ class Backend:
         backend = self
         self.lines = []
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(StandIn):
             def do_POST(self):
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                body = self.read()
                 backend.lines.append(
                     {
                         "__otel_otlp_stdout": "0.1.0",
@@ -40,17 +37,10 @@ class Backend:
                         "base64": True,
                     }
                 )
-                self.send_response(200)
-                self.send_header("content-type", self.headers.get("content-type"))
-                self.send_header("content-length", "0")
-                self.end_headers()
+                self.answer(headers={"content-type": self.headers.get("content-type")})
 
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.server = serve(Handler)
+        self.url = self.server.url
 
     def decoded(self):
         """Returns spans, log records and metrics."""

@@ -9,8 +9,8 @@ import base64
 import binascii
 import json
 import struct
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from stand_in import StandIn, serve
 
 ANSWER = "geheim-answer"
 
@@ -155,7 +155,7 @@ ODD_EVENTS = [
 REFUSAL = {"type": "error", "message": "no such model", "error": {"message": "no such model", "type": "not_found_error"}}
 
 
-def answer(path, request):
+def find_answer(path, request):
     """Returns the type and the content of the answer to a request, or `None` for one that fails."""
     if "fail" in path or request.get("model") == "fail":
         return None
@@ -166,25 +166,14 @@ def answer(path, request):
     return next(found for end, found in answers.items() if path.endswith(end))
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class Handler(StandIn):
     def do_POST(self):
-        found = answer(self.path, json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or "{}"))
+        found = find_answer(self.path, json.loads(self.read() or "{}"))
         kind, content = found or (JSON, json.dumps(REFUSAL).encode())
-        self.send_response(200 if found else 400)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(content)))
-        self.send_header("x-amzn-errortype", "ValidationException")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
+        headers = {"content-type": kind, "x-amzn-errortype": "ValidationException"}
+        self.answer(content, 200 if found else 400, headers)
 
 
-def serve():
+def serve_models():
     """Starts the server. Returns its URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_port}"
+    return serve(Handler).url

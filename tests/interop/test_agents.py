@@ -3,13 +3,12 @@ spans. Some of their packages contain OpenTelemetry's SDK, but none registers a 
 """
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import models as stand_in
+import models
 import pytest
 from local_lambda import packages, run
 from node_packages import node_modules
+from stand_in import StandIn, serve
 
 CHUNK = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 CHUNKS = [
@@ -29,11 +28,11 @@ COMPLETION = {
 CONTENT = {"candidates": [{"content": {"role": "model", "parts": [{"text": "hello"}]}, "finishReason": "STOP"}]}
 
 
-class Models(BaseHTTPRequestHandler):
+class Models(StandIn):
     """Stands in for the services that the frameworks call."""
 
     def do_GET(self):
-        asked = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or "{}")
+        asked = json.loads(self.read() or "{}")
         kind = "application/json"
         body = {"nanosecond heartbeat": 7, "status": "OK", "version": "3"}
         if "generateContent" in self.path:
@@ -45,23 +44,15 @@ class Models(BaseHTTPRequestHandler):
             text = "".join(f"data: {json.dumps(each)}\n\n" for each in CHUNKS) + "data: [DONE]\n\n"
         else:
             text = json.dumps(body)
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
+        self.answer(text.encode(), headers={"content-type": kind})
 
     do_POST = do_GET
 
-    def log_message(self, *_):
-        pass
-
 
 @pytest.fixture(scope="module")
-def models():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Models)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
+def services_of_frameworks():
+    server = serve(Models)
+    yield server.url
     server.shutdown()
 
 
@@ -97,10 +88,10 @@ FRAMEWORKS = {
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_framework_is_traced_and_its_results_stay(tmp_path, models, framework):
+def test_a_framework_is_traced_and_its_results_stay(tmp_path, services_of_frameworks, framework):
     own, imports, body = FRAMEWORKS[framework]
     app = f"import os\nURL = os.environ['MODELS']\n{imports}\ndef handler(event, context):\n    {body}\n"
-    env = {"MODELS": models, "PYTHONPATH": packages(*own), "HOME": tmp_path}
+    env = {"MODELS": services_of_frameworks, "PYTHONPATH": packages(*own), "HOME": tmp_path}
     options = {"files": {"app.py": app}, "timeout": "120s", "env": env}
     without = run(tmp_path, [{}, {}], wrapper=False, **options)
     ran = run(tmp_path, [{}, {}], **options)
@@ -168,7 +159,7 @@ def assert_one_tree_each(ran, without):
 def test_an_invocation_of_a_program_is_one_tree(tmp_path, program):
     own, imports, body = PROGRAMS[program]
     app = f"import os\nURL = os.environ['MODELS']\n{imports}\ndef handler(event, context):\n    {body}\n"
-    env = {"MODELS": stand_in.serve(), "PYTHONPATH": packages(*own), "HOME": tmp_path}
+    env = {"MODELS": models.serve_models(), "PYTHONPATH": packages(*own), "HOME": tmp_path}
     options = {"files": {"app.py": app}, "timeout": "120s", "env": env}
     without = run(tmp_path, [{}, {}], wrapper=False, **options)
     assert_one_tree_each(run(tmp_path, [{}, {}], **options), without)
@@ -205,7 +196,7 @@ def test_an_invocation_of_a_program_in_node_is_one_tree(tmp_path, program):
         "handler": program.replace("mjs", "handler"),
         "files": {program: text},
         "timeout": "60s",
-        "env": {"MODELS": stand_in.serve()},
+        "env": {"MODELS": models.serve_models()},
     }
     without = run(tmp_path, [{}, {}], wrapper=False, **options)
     assert_one_tree_each(run(tmp_path, [{}, {}], **options), without)

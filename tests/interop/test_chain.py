@@ -10,26 +10,23 @@ import base64
 import json
 import shutil
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
 import pytest
 from local_lambda import PROGRAMS, REPOSITORY, packages, run
 from node_packages import node_modules
+from stand_in import StandIn, serve
 
 SOURCES = REPOSITORY / "tests/interop/chain"
 
 PUBLISHED = b'<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>'
 
 
-class Aws(BaseHTTPRequestHandler):
+class Aws(StandIn):
     """Keeps the calls of AWS's services, by the way in which the next function gets them."""
 
-    protocol_version = "HTTP/1.1"
-
     def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = self.read()
         answer = b"{}"
         target = self.headers.get("x-amz-target", "")
         if self.path.startswith("/2015-03-31/functions/next/"):
@@ -42,20 +39,13 @@ class Aws(BaseHTTPRequestHandler):
         else:
             self.server.sent["topic"] = {name: values[0] for name, values in parse_qs(body.decode()).items()}
             answer = PUBLISHED
-        self.send_response(200)
-        self.send_header("content-length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_):
-        pass
+        self.answer(answer)
 
 
 @pytest.fixture
 def aws():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Aws)
+    server = serve(Aws)
     server.sent = {}
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
 
@@ -128,7 +118,7 @@ class Function:
         self.folder = folder
         self.language = language
         self.aws = aws
-        self.env = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws.server_port}"}
+        self.env = {"AWS_ENDPOINT_URL": aws.url}
         self.start = {"runtime": language}
         shutil.copytree(SOURCES / language, folder, ignore=shutil.ignore_patterns("target"))
         if language == "rust":

@@ -4,22 +4,20 @@ stores the steps and invokes the function at `lambda-otlp dev --http`. All invoc
 Functions of a state machine in three languages: their spans hang below those that the forwarder makes of the machine's history.
 """
 
-import base64
 import contextlib
-import gzip
 import json
 import os
 import signal
 import socket
 import subprocess
-import threading
 import time
 import urllib.request
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from backend import Backend
 from local_lambda import PROGRAMS, REPOSITORY, Run, attributes_of, function_python, packages, run
+from stand_in import StandIn, serve
 
 RUNNER = "aws-durable-execution-sdk-python-testing==1.4.0"
 SDK = "aws-durable-execution-sdk-python==3.0.0"
@@ -166,53 +164,23 @@ QUEUE = "arn:aws:sqs:eu-west-1:123456789012:executions"
 @pytest.fixture(scope="module")
 def history_spans(tmp_path_factory):
     """The spans that the forwarder makes of the machine's status event and history."""
-    posted = []
 
-    class AwsAndBackend(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Histories(StandIn):
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if self.path == "/v1/traces":
-                posted.append(gzip.decompress(body) if self.headers["content-encoding"] == "gzip" else body)
-            is_history = self.headers["x-amz-target"] == "AWSStepFunctions.GetExecutionHistory"
-            answer = json.dumps(MACHINE["history"]).encode() if is_history else b""
-            self.send_response(200)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            self.read()
+            self.answer(json.dumps(MACHINE["history"]).encode())
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), AwsAndBackend)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}"
+    aws = serve(Histories)
+    backend = Backend()
     message = {"messageId": "m", "receiptHandle": "r", "body": json.dumps(MACHINE["status"]), "eventSource": "aws:sqs"}
     message |= {"eventSourceARN": QUEUE, "awsRegion": "eu-west-1", "attributes": {"ApproximateReceiveCount": "1"}}
-    env = {"LAMBDA_OTLP_ENDPOINT": url, "LAMBDA_OTLP_BACKEND": "otlp"}
-    env |= {"AWS_ENDPOINT_URL": url, "LAMBDA_OTLP_EXECUTIONS_QUEUE_ARN": QUEUE}
+    env = {"LAMBDA_OTLP_ENDPOINT": backend.url, "LAMBDA_OTLP_BACKEND": "otlp"}
+    env |= {"AWS_ENDPOINT_URL": aws.url, "LAMBDA_OTLP_EXECUTIONS_QUEUE_ARN": QUEUE}
     forwarder = [PROGRAMS / "lambda-otlp-forwarder"]
     folder = tmp_path_factory.mktemp("forwarder")
     ran = run(folder, [{"Records": [message]}], env=env, command=forwarder, wrapper=False)
-    server.shutdown()
-    lines = [
-        {
-            "__otel_otlp_stdout": "0.16.0",
-            "source": "test",
-            "endpoint": "http://localhost:4318/v1/traces",
-            "method": "POST",
-            "content-type": "application/x-protobuf",
-            "payload": base64.b64encode(body).decode(),
-            "base64": True,
-        }
-        for body in posted
-    ]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    decode = subprocess.run([PROGRAMS / "lambda-otlp", "decode"], input=text, capture_output=True, text=True, check=True)
-    requests = [json.loads(line) for line in decode.stdout.splitlines()]
-    scopes = [scope for request in requests for each in request["resourceSpans"] for scope in each["scopeSpans"]]
-    spans = [span for scope in scopes for span in scope["spans"]]
+    aws.shutdown()
+    spans, _, _ = backend.decoded()
     assert spans, (ran.results, ran.text)
     return spans
 

@@ -137,7 +137,7 @@ FAST_AND_SDK = pytest.mark.parametrize("env", [{}, {"OTEL_BSP_EXPORT_TIMEOUT": "
 @FAST_AND_SDK
 def test_bedrock_in_python(env):
     boto3 = packages(*(line for line in PINS if line.startswith("boto3==")))
-    own = {"MODELS": models.serve(), "PYTHONPATH": str(boto3)}
+    own = {"MODELS": models.serve_models(), "PYTHONPATH": str(boto3)}
     events = [{"action": action} for action in BEDROCK_PYTHON]
     without = run(SOURCES, events, handler="calls.handler", wrapper=False, env=own)
     ran = run(SOURCES, events, handler="calls.handler", env={**own, **env})
@@ -146,7 +146,7 @@ def test_bedrock_in_python(env):
 
 @FAST_AND_SDK
 def test_clients_in_python(env):
-    own = {"MODELS": models.serve(), "PYTHONPATH": str(packages(*REQUIREMENTS))}
+    own = {"MODELS": models.serve_models(), "PYTHONPATH": str(packages(*REQUIREMENTS))}
     events = [{"action": action} for action in CLIENTS_PYTHON]
     without = run(SOURCES, events, handler="clients.handler", wrapper=False, timeout="60s", env=own)
     ran = run(SOURCES, events, handler="clients.handler", timeout="60s", env={**own, **env})
@@ -170,7 +170,7 @@ def test_node(tmp_path, form):
             "--minify",
         ]
         subprocess.run(esbuild, cwd=tmp_path, check=True, capture_output=True)
-    own = {"MODELS": models.serve()}
+    own = {"MODELS": models.serve_models()}
     handler = "bundle.handler" if form == "bundle" else "calls.handler"
     events = [{"action": action} for action in NODE]
     without = run(tmp_path, events, runtime="node", handler=handler, wrapper=False, env=own)
@@ -202,7 +202,7 @@ def assert_prompts(ran, actions):
 def test_prompts_in_python(env, actions):
     handler = "calls.handler" if actions is BEDROCK_PYTHON else "clients.handler"
     boto3 = [line for line in PINS if line.startswith("boto3==")]
-    own = {"MODELS": models.serve(), "PYTHONPATH": str(packages(*(boto3 if actions is BEDROCK_PYTHON else REQUIREMENTS)))}
+    own = {"MODELS": models.serve_models(), "PYTHONPATH": str(packages(*(boto3 if actions is BEDROCK_PYTHON else REQUIREMENTS)))}
     events = [{"action": action} for action in actions]
     without = run(SOURCES, events, handler=handler, wrapper=False, timeout="60s", env=own)
     ran = run(SOURCES, events, handler=handler, timeout="60s", env={**own, **env, **RECORDED})
@@ -214,7 +214,7 @@ def test_prompts_in_node(tmp_path):
     (tmp_path / "node_modules").symlink_to(node_modules(SOURCES / "package.json"))
     (tmp_path / "calls.cjs").write_text((SOURCES / "calls.cjs").read_text())
     options = {"runtime": "node", "handler": "calls.handler"}
-    own = {"MODELS": models.serve()}
+    own = {"MODELS": models.serve_models()}
     events = [{"action": action} for action in NODE]
     without = run(tmp_path, events, wrapper=False, env=own, **options)
     ran = run(tmp_path, events, env={**own, **RECORDED}, **options)
@@ -228,7 +228,7 @@ OWN_SPANS = {"message": MESSAGE, "message_events": MESSAGE, "message_failed": No
 
 @pytest.mark.parametrize("language", ["python", "node"])
 def test_a_clients_own_spans_are_the_only_ones(tmp_path, language):
-    own = {"MODELS": models.serve()}
+    own = {"MODELS": models.serve_models()}
     events = [{"action": action} for action in OWN_SPANS]
     if language == "python":
         folder = SOURCES
@@ -272,7 +272,7 @@ def handler(event, context):
 
 def test_instrumentations_of_the_function_win_silently(tmp_path):
     path = packages(*OWN_INSTRUMENTATIONS, REQUIREMENTS[1], "sqlalchemy==2.0.44")
-    options = {"files": {"app.py": OWN}, "timeout": "60s", "env": {"MODELS": models.serve(), "PYTHONPATH": str(path)}}
+    options = {"files": {"app.py": OWN}, "timeout": "60s", "env": {"MODELS": models.serve_models(), "PYTHONPATH": str(path)}}
     without = run(tmp_path, [{}, {}], wrapper=False, **options)
     ran = run(tmp_path, [{}, {}], **options)
     assert ran.results == without.results == [[7, "gpt-x-2026"]] * 2, ran.text
@@ -304,7 +304,7 @@ def test_calls_of_all_kinds_are_one_trace(services, postgresql):
     """docs/picture.py draws the spans, which `PICTURE` names a file for."""
     boto3 = [line for line in PINS if line.startswith("boto3==")]
     own = {
-        "MODELS": models.serve(),
+        "MODELS": models.serve_models(),
         "SERVICES": services,
         "POSTGRESQL": postgresql,
         "PYTHONPATH": str(packages(*boto3, "psycopg[binary]")),
