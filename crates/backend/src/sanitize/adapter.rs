@@ -141,11 +141,12 @@ impl<'p> Adapter<'p> {
         AdaptedResource { encoded, shape, renamed_places: plan.renamed_places.clone() }
     }
 
-    /// Finds or makes the plan of an item's attributes. `columns` are facts about its other columns.
+    /// Finds or makes the plan of an item's attributes. `other_columns` are facts about the other columns of a span or metric, whose
+    /// shape is noted. Log records have `None`, because nobody searches them for new columns.
     pub(super) fn find_plan<'a>(
         &mut self,
         shape: &ShapeHash,
-        columns: u64,
+        other_columns: Option<u64>,
         context: &ItemContext<'_, '_>,
         read: impl FnOnce() -> NewItem<'a>,
     ) -> Rc<Plan<'a>> {
@@ -155,7 +156,9 @@ impl<'p> Adapter<'p> {
             None => self.plans.add(shape, Plan::make_for_item(&read(), context.taken)),
         };
         self.note(&plan);
-        self.facts.add_item(combined(shape, columns));
+        if let Some(other_columns) = other_columns {
+            self.facts.add_item(combined(shape, other_columns));
+        }
         plan
     }
 

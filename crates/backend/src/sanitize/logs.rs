@@ -59,7 +59,7 @@ impl Adapter<'_> {
             let named_event = named_event.iter().map(|it| ReadAttribute::added(EVENT_NAME, it));
             original.chain(own).chain(named_event).collect::<Vec<_>>()
         };
-        let plan = self.find_plan(&shape, 0, context, || NewItem {
+        let plan = self.find_plan(&shape, None, context, || NewItem {
             attributes: read(),
             body,
             gen_ai: None,

@@ -185,7 +185,7 @@ impl Adapter<'_> {
         let item = Item::new(kind, point);
         self.facts.times.add(item.time_unix_nano());
         let read = || item.attributes().map(ReadAttribute::read).collect::<Vec<_>>();
-        let plan = self.find_plan(&shape, context.stream, context, || NewItem {
+        let plan = self.find_plan(&shape, Some(context.stream), context, || NewItem {
             attributes: read(),
             body: None,
             gen_ai: None,

@@ -125,7 +125,7 @@ impl Adapter<'_> {
             own.chain(counts).collect::<Vec<_>>()
         };
         let new_item = || NewItem { attributes: read(), body: None, gen_ai };
-        let plan = self.find_plan(&shape, columns.as_facts(), context, new_item);
+        let plan = self.find_plan(&shape, Some(columns.as_facts()), context, new_item);
         if plan.is_as_read() && faults.are_none() && new_end.is_none() {
             return Edit::Keep;
         }
