@@ -63,7 +63,8 @@ pub fn duration(millis: f64) -> String {
     if whole < MINUTE {
         return format!("{millis:.2} ms");
     }
-    let (minutes, rest) = (whole / MINUTE, whole % MINUTE);
+    let minutes = whole / MINUTE;
+    let rest = whole % MINUTE;
     let hours = if minutes < 60 { String::new() } else { format!("{}h", minutes / 60) };
     format!("{hours}{}m{}.{:03}s", minutes % 60, rest / 1000, rest % 1000)
 }

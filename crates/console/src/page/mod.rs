@@ -52,12 +52,15 @@ pub struct Section {
     pub rows: Vec<Vec<String>>,
 }
 
-/// What the page has, with the fractions of the running time for which one wait and all waits are drawn at most.
+/// What the page's script reads.
 #[derive(Serialize)]
-struct Written<'p> {
+struct PageData<'p> {
     #[serde(flatten)]
     page: &'p Page,
-    waits: [u64; 2],
+    /// One wait is drawn at most as long as this fraction of the running time: 8 stands for an eighth.
+    wait_fraction: u64,
+    /// The same for all waits together.
+    all_waits_fraction: u64,
 }
 
 /// Makes the message of these spans and log records: OTLP/JSON with service, scope, target, causes, whether a span lasts while its
@@ -103,9 +106,13 @@ fn page_value<T: Serialize, const N: usize>(
 impl Page {
     /// The page in HTML.
     pub fn html(&self) -> Result<String, serde_json::Error> {
+        let data = PageData {
+            page: self,
+            wait_fraction: WAIT_FRACTION,
+            all_waits_fraction: WAITS_FRACTION,
+        };
         // `<` would end the element; the escape has the same value.
-        let written = Written { page: self, waits: [WAIT_FRACTION, WAITS_FRACTION] };
-        let data = serde_json::to_string(&written)?.replace('<', "\\u003c");
+        let data = serde_json::to_string(&data)?.replace('<', "\\u003c");
         let title = escaped(&self.title);
         let policy = content_security_policy(self.live);
         Ok(format!(

@@ -11,7 +11,7 @@ const PLATFORM = "lambda-otlp/platform",
   INVOCATION_SPAN = "aws.lambda.invocation",
   ID = "faas.invocation_id",
   STACK = "exception.stacktrace";
-const written = JSON.parse(document.getElementById("data").textContent);
+const pageData = JSON.parse(document.getElementById("data").textContent);
 const traces = new Map(),
   invocations = new Map(),
   waiting = new Map(),
@@ -62,7 +62,7 @@ const fieldOf = (list, key) => {
   return found ? asText(plain(found.value)) : "";
 };
 // Nanoseconds as milliseconds from a base: a double has too few digits for nanoseconds since 1970.
-const BASE = BigInt(written.base || 0);
+const BASE = BigInt(pageData.base || 0);
 const millisOf = (nanos) => (nanos && nanos !== "0" ? Number(BigInt(nanos) - BASE) / 1e6 : 0);
 const clockText = (ms) => {
   const minutes = Math.floor(Math.round(ms) / 60000);
@@ -329,7 +329,7 @@ function scaleOf(spans, start, end) {
     if (covered < end) gaps.push([covered, end]);
   }
   let cut = 0;
-  const longest = busy / Math.max(written.waits[0], written.waits[1] * gaps.length);
+  const longest = busy / Math.max(pageData.wait_fraction, pageData.all_waits_fraction * gaps.length);
   for (const [from, to] of longest > 0 ? gaps.filter(([from, to]) => to - from > longest) : []) {
     points.push([from, from - start - cut]);
     cut += to - from - longest;
@@ -350,7 +350,7 @@ function between(points, value, from, to) {
 }
 
 function nameOf(trace, rows) {
-  for (const id of trace.invocations) if (written.names?.[id]) return written.names[id];
+  for (const id of trace.invocations) if (pageData.names?.[id]) return pageData.names[id];
   const root = rows.find((row) => row.span.scope !== PLATFORM) || rows[0];
   return root ? root.span.name : "log records only";
 }
@@ -465,7 +465,7 @@ function draw() {
       element(
         "div",
         { class: "empty" },
-        traces.size ? "No trace matches." : written.live ? "No trace yet: invoke the function." : "The page has no trace.",
+        traces.size ? "No trace matches." : pageData.live ? "No trace yet: invoke the function." : "The page has no trace.",
       ),
     );
   detail(all.some((trace) => trace.id === chosen) ? traces.get(chosen) : null);
@@ -552,7 +552,7 @@ function detail(trace) {
     copy("Copy trace id", trace.id),
     ofTrace.map((invocation) => [
       copy("Copy event", invocation.event),
-      invocation.number === undefined || !written.live ? null : rerun(invocation),
+      invocation.number === undefined || !pageData.live ? null : rerun(invocation),
     ]),
   );
   const events = ofTrace.map((invocation) =>
@@ -887,11 +887,11 @@ function logRow(log, depth, start) {
 // What the page says beside its traces.
 function report() {
   const into = byId("report");
-  if (written.verdict)
+  if (pageData.verdict)
     into.append(
-      element("p", { id: "verdict", class: written.verdict.good ? "good" : "bad" }, element("strong", {}, written.verdict.text)),
+      element("p", { id: "verdict", class: pageData.verdict.good ? "good" : "bad" }, element("strong", {}, pageData.verdict.text)),
     );
-  for (const section of written.sections || []) {
+  for (const section of pageData.sections || []) {
     const isNumber = section.columns.map((column) => column.startsWith("#"));
     const cell = (tag, text, place) => element(tag, { class: isNumber[place] ? "n" : "" }, text);
     into.append(
@@ -988,7 +988,7 @@ for (const id of ["search", "failed", "order", "slow"]) byId(id).addEventListene
 
 // A page with these traces, which needs no server.
 byId("save").addEventListener("click", () => {
-  const kept = { ...written, live: false, messages: arrived };
+  const kept = { ...pageData, live: false, messages: arrived };
   const copied = document.implementation.createHTMLDocument("");
   copied.replaceChild(copied.importNode(initial, true), copied.documentElement);
   copied.getElementById("data").textContent = JSON.stringify(kept).replace(/</g, "\\u003c");
@@ -1009,8 +1009,8 @@ function take(message) {
 }
 
 report();
-for (const message of written.messages || []) take(message);
-if (written.live) {
+for (const message of pageData.messages || []) take(message);
+if (pageData.live) {
   const source = new EventSource("events");
   state = "connecting, ";
   source.onopen = () => {
