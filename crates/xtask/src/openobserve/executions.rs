@@ -21,69 +21,106 @@ const MACHINE: &str = "orders";
 const DURABLE: &str = "orders-durable";
 
 /// An execution of a fixture, whose last event was two minutes ago.
-struct Execution {
-    status: Value,
+struct SentExecution {
+    kind: Kind,
+    arn: String,
+    status: &'static str,
+    seconds: f64,
+    /// The status event of EventBridge.
+    event: Value,
     history: Value,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    StateMachine,
+    DurableFunction,
 }
 
 /// What AWS calls the parts of a status event and of a history.
 struct Words {
     arn: &'static str,
-    times: [&'static str; 2],
+    start: &'static str,
+    stop: &'static str,
     events: &'static str,
     kind: &'static str,
     time: &'static str,
 }
 
-const OF_MACHINE: Words = Words {
-    arn: "executionArn",
-    times: ["startDate", "stopDate"],
-    events: "events",
-    kind: "type",
-    time: "timestamp",
-};
-const OF_DURABLE: Words = Words {
-    arn: "durableExecutionArn",
-    times: ["startTimestamp", "endTimestamp"],
-    events: "Events",
-    kind: "EventType",
-    time: "EventTimestamp",
-};
+impl Kind {
+    fn fixture(self) -> &'static str {
+        match self {
+            Self::StateMachine => "machine",
+            Self::DurableFunction => "durable",
+        }
+    }
+
+    fn words(self) -> Words {
+        match self {
+            Self::StateMachine => Words {
+                arn: "executionArn",
+                start: "startDate",
+                stop: "stopDate",
+                events: "events",
+                kind: "type",
+                time: "timestamp",
+            },
+            Self::DurableFunction => Words {
+                arn: "durableExecutionArn",
+                start: "startTimestamp",
+                stop: "endTimestamp",
+                events: "Events",
+                kind: "EventType",
+                time: "EventTimestamp",
+            },
+        }
+    }
+
+    /// A time of a status event.
+    fn time(self, seconds: f64) -> Value {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of today")]
+        let millis = (seconds * 1000.0).round() as u64;
+        match self {
+            Self::StateMachine => json!(millis),
+            Self::DurableFunction => json!(wire::timestamp::rfc3339_millis(millis * 1_000_000)),
+        }
+    }
+}
 
 /// The executions of a run, and how each of them ends.
-fn all(root: &Path) -> anyhow::Result<Vec<Execution>> {
+fn all(root: &Path) -> anyhow::Result<Vec<SentExecution>> {
     let now = two_minutes_ago() / 1_000_000_000;
-    let machine = |name, end| Execution::read(root, "machine", &OF_MACHINE, now, [name, end]);
-    let durable = |name, end| Execution::read(root, "durable", &OF_DURABLE, now, [name, end]);
+    let read = |kind, name, end| SentExecution::read(root, kind, now, name, end);
     Ok(vec![
         // It fails, and succeeds after a redrive. Its history goes on under the same ARN.
-        machine("first", "ExecutionFailed")?,
-        machine("first", "ExecutionSucceeded")?,
-        machine("second", "ExecutionFailed")?,
+        read(Kind::StateMachine, "first", "ExecutionFailed")?,
+        read(Kind::StateMachine, "first", "ExecutionSucceeded")?,
+        read(Kind::StateMachine, "second", "ExecutionFailed")?,
         // EventBridge may deliver an event twice.
-        durable("first", "ExecutionSucceeded")?,
-        durable("first", "ExecutionSucceeded")?,
-        durable("second", "ExecutionTimedOut")?,
+        read(Kind::DurableFunction, "first", "ExecutionSucceeded")?,
+        read(Kind::DurableFunction, "first", "ExecutionSucceeded")?,
+        read(Kind::DurableFunction, "second", "ExecutionTimedOut")?,
     ])
 }
 
-impl Execution {
+impl SentExecution {
     /// Reads a fixture as the history of an execution of this name up to its end. If the fixture has no such end, its last event
     /// becomes it.
     fn read(
         root: &Path,
-        file: &str,
-        words: &Words,
+        kind: Kind,
         now_seconds: u64,
-        [name, end]: [&str; 2],
+        name: &str,
+        end: &str,
     ) -> anyhow::Result<Self> {
-        let path = root.join(format!("tests/fixtures/executions/{file}.json"));
+        let words = kind.words();
+        let path = root.join(format!("tests/fixtures/executions/{}.json", kind.fixture()));
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         // Each execution has an ARN of its own.
         let text = text.replace("7c1f", name).replace("order-7", name);
         let mut fixture: Value = serde_json::from_str(&text)?;
         let mut history = fixture.get_mut("history").map(Value::take).context("no history")?;
-        let mut status = fixture.get_mut("status").map(Value::take).context("no status")?;
+        let mut event = fixture.get_mut("status").map(Value::take).context("no status")?;
         let events = history.get_mut(words.events).and_then(Value::as_array_mut);
         let events = events.context("no events")?;
         let is_end = |event: &Value| event.get(words.kind).is_some_and(|kind| kind == end);
@@ -94,7 +131,8 @@ impl Execution {
         if let Some(at) = events.iter().position(is_end) {
             events.truncate(at + 1);
         }
-        let (start, stop) = (seconds(events.first())?, seconds(events.last())?);
+        let start = seconds(events.first())?;
+        let stop = seconds(events.last())?;
         #[expect(clippy::cast_precision_loss, reason = "whole seconds")]
         let shift = now_seconds as f64 - last.ceil();
         shift_times(&mut history, shift, start);
@@ -105,59 +143,27 @@ impl Execution {
         {
             members.insert(words.kind.to_owned(), end.into());
         }
-        let detail =
-            status.get_mut("detail").and_then(Value::as_object_mut).context("no detail")?;
-        let outcome = match end {
+        let status = match end {
             "ExecutionSucceeded" => "SUCCEEDED",
             "ExecutionFailed" => "FAILED",
             _ => "TIMED_OUT",
         };
-        detail.insert("status".to_owned(), outcome.into());
-        for (key, time) in words.times.iter().zip([start, stop]) {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a time of today"
-            )]
-            let millis = ((time + shift) * 1000.0).round() as u64;
-            let value = match words.times {
-                ["startDate", _] => json!(millis),
-                _ => json!(wire::timestamp::rfc3339_millis(millis * 1_000_000)),
-            };
-            detail.insert((*key).to_owned(), value);
-        }
-        ensure!(detail.contains_key(words.arn), "{file}: no {}", words.arn);
-        Ok(Self { status, history })
+        let detail = event.get_mut("detail").and_then(Value::as_object_mut).context("no detail")?;
+        detail.insert("status".to_owned(), status.into());
+        detail.insert(words.start.to_owned(), kind.time(start + shift));
+        detail.insert(words.stop.to_owned(), kind.time(stop + shift));
+        let arn = detail.get(words.arn).and_then(Value::as_str).context("no ARN")?.to_owned();
+        Ok(Self { kind, arn, status, seconds: stop - start, event, history })
     }
 
-    fn detail(&self, key: &str) -> Option<&str> {
-        self.status.pointer("/detail")?.get(key)?.as_str()
-    }
-
-    fn arn(&self) -> &str {
-        let arn = self.detail(OF_MACHINE.arn).or_else(|| self.detail(OF_DURABLE.arn));
-        arn.unwrap_or_default()
-    }
-
-    fn is_of_machine(&self) -> bool {
-        self.detail(OF_MACHINE.arn).is_some()
-    }
-
-    fn seconds(&self) -> f64 {
-        let words = if self.is_of_machine() { &OF_MACHINE } else { &OF_DURABLE };
-        let events = self.history.get(words.events).and_then(Value::as_array);
-        let time = |event: Option<&Value>| event.and_then(|event| event.get(words.time)?.as_f64());
-        let bounds = events.map(|events| [time(events.first()), time(events.last())]);
-        match bounds {
-            Some([Some(start), Some(stop)]) => stop - start,
-            _ => f64::NAN,
-        }
+    fn is_failed(&self) -> bool {
+        self.status != "SUCCEEDED"
     }
 
     /// The message of the queue.
     fn message(&self) -> Value {
         json!({ "Records": [{
-            "messageId": "m", "receiptHandle": "r", "body": self.status.to_string(),
+            "messageId": "m", "receiptHandle": "r", "body": self.event.to_string(),
             "eventSource": "aws:sqs", "eventSourceARN": QUEUE, "awsRegion": "eu-west-1",
             "attributes": { "ApproximateReceiveCount": "1" },
         }] })
@@ -219,7 +225,7 @@ pub(super) async fn send(
         let variables = [("LAMBDA_OTLP_EXECUTIONS_QUEUE_ARN", QUEUE), ("AWS_ENDPOINT_URL", &url)];
         let event = execution.message();
         let answer = senders.answer_with(organization, &variables, &event).await?;
-        ensure!(!answer.contains("itemIdentifier"), "{}: {answer}", execution.arn());
+        ensure!(!answer.contains("itemIdentifier"), "{}: {answer}", execution.arn);
     }
     Ok(())
 }
@@ -238,8 +244,7 @@ pub(super) async fn check(
     let mut ended = all(root)?;
     ended.reverse();
     let mut seen = std::collections::BTreeSet::new();
-    ended.retain(|execution| seen.insert(execution.arn().to_owned()));
-    let is_failed = |execution: &&Execution| execution.detail("status") != Some("SUCCEEDED");
+    ended.retain(|execution| seen.insert(execution.arn.clone()));
     let mut differences = Vec::new();
     let mut compare = |what: String, sent: String, shown: String| {
         println!("executions: {what}: sent {sent}, shown {shown}");
@@ -248,19 +253,19 @@ pub(super) async fn check(
         }
     };
     let rows = ask("executions").await?;
-    for (name, kind, is_machine) in
-        [(MACHINE, "state machine", true), (DURABLE, "durable function", false)]
-    {
-        let of_kind: Vec<&Execution> =
-            ended.iter().filter(|execution| execution.is_of_machine() == is_machine).collect();
-        let failed = of_kind.iter().copied().filter(is_failed).count();
-        let longest = of_kind.iter().map(|execution| execution.seconds()).fold(0.0, f64::max);
+    for (name, kind, shown_kind) in [
+        (MACHINE, Kind::StateMachine, "state machine"),
+        (DURABLE, Kind::DurableFunction, "durable function"),
+    ] {
+        let of_kind = || ended.iter().filter(|execution| execution.kind == kind);
+        let failed = of_kind().filter(|execution| execution.is_failed()).count();
+        let longest = of_kind().map(|execution| execution.seconds).fold(0.0, f64::max);
         let row = rows.iter().find(|row| row.get("x_axis_1").is_some_and(|it| it == name));
         let row = row.cloned().unwrap_or_default();
         let text = |column: &str| row.get(column).map(ToString::to_string).unwrap_or_default();
         let number = |column: &str| row.get(column).and_then(Value::as_f64).unwrap_or(f64::NAN);
-        compare(format!("kind of {name}"), json!(kind).to_string(), text("x_axis_2"));
-        compare(format!("number of {name}"), of_kind.len().to_string(), text("x_axis_3"));
+        compare(format!("kind of {name}"), json!(shown_kind).to_string(), text("x_axis_2"));
+        compare(format!("number of {name}"), of_kind().count().to_string(), text("x_axis_3"));
         compare(format!("failed of {name}"), failed.to_string(), text("x_axis_4"));
         let [sent, shown] = [longest, number("x_axis_7")].map(|seconds| format!("{seconds:.3} s"));
         compare(format!("longest of {name}"), sent, shown);
@@ -273,7 +278,7 @@ pub(super) async fn check(
         .sum();
     compare("by status".to_owned(), count.to_string(), shown.to_string());
     let mut sent: Vec<&str> =
-        ended.iter().filter(is_failed).filter_map(|execution| execution.detail("status")).collect();
+        ended.iter().filter(|it| it.is_failed()).map(|execution| execution.status).collect();
     sent.sort_unstable();
     let failed = ask("failed_executions").await?;
     let mut shown: Vec<&str> =

@@ -26,7 +26,7 @@ const START_MS: u64 = 1_790_000_000_000;
 
 /// A message that a queue got.
 #[derive(Clone)]
-struct Sent {
+struct KeptMessage {
     body: String,
     delay: Duration,
 }
@@ -34,7 +34,7 @@ struct Sent {
 /// Queues that keep what they get.
 #[derive(Clone, Default)]
 struct Kept {
-    sent: Arc<Mutex<Vec<Sent>>>,
+    sent: Arc<Mutex<Vec<KeptMessage>>>,
     postponed: Arc<Mutex<Vec<Duration>>>,
     is_down: bool,
 }
@@ -53,7 +53,7 @@ impl Queue for Kept {
                 message.answer = Some(Err(QueueError::refused("down")));
                 continue;
             }
-            self.sent.lock().unwrap().push(Sent { body: message.body.clone(), delay });
+            self.sent.lock().unwrap().push(KeptMessage { body: message.body.clone(), delay });
             message.answer = Some(Ok(()));
         }
     }
@@ -382,7 +382,7 @@ async fn an_execution_waits_for_its_history() {
         assert_eq!((what, done.ledger()), (what, [0, 1, 1, 0, 0]));
         let waits = done.waits();
         assert!(waits.reason.contains(reason), "{what}: {}", waits.reason);
-        let Sent { body, delay } = done.retry.sent.lock().unwrap()[0].clone();
+        let KeptMessage { body, delay } = done.retry.sent.lock().unwrap()[0].clone();
         assert_eq!(delay, Duration::from_secs(30));
         assert!(!body.contains("4242") && matches!(waits.content, Content::Execution(_)));
         // From the retry queue, it waits in its message, and the first good answer ends that.
@@ -412,7 +412,7 @@ async fn after_the_last_attempt_the_execution_has_at_least_its_own_span() {
     ] {
         let stand_in = StandIn::start(move |_, _| answer.clone()).await;
         let first = forward_machine(&stand_in).await;
-        let Sent { body, .. } = first.retry.sent.lock().unwrap()[0].clone();
+        let KeptMessage { body, .. } = first.retry.sent.lock().unwrap()[0].clone();
         let last = message(RETRY_QUEUE, &body, 8);
         let time = Duration::from_secs(20);
         let done = forward(Some(&stand_in.url()), last, Kept::default(), time).await;
