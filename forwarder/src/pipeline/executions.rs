@@ -8,7 +8,7 @@ use crate::convert::Converted;
 use crate::delivery::destination::{DEFAULT_DESTINATION, Export};
 use crate::executions::{Executions, Unread};
 use crate::ledger::Ledger;
-use crate::queues::redrive::{first_pause, wait_in_message};
+use crate::queues::redrive::{FIRST_PAUSE, wait_in_message};
 use crate::queues::{Content, Queue, QueuedTelemetry};
 use crate::source::{LogBatch, LogEventRange, Origin, QueueMessage};
 use backend::Fate;
@@ -134,7 +134,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         let reason = format!("the history of {} is not read yet: {unread}", execution.arn);
         let queued = QueuedTelemetry { reason, items: 1, ..queued };
         match waiting {
-            Waiting::StatusEvents => self.outbox.enqueue(vec![queued], first_pause()).await,
+            Waiting::StatusEvents => self.outbox.enqueue(vec![queued], FIRST_PAUSE).await,
             Waiting::RetryQueue => wait_in_message(&mut self.outbox, message, &queued).await,
         }
     }

@@ -231,6 +231,7 @@ impl<'f, E: Export, Q: Queue> Outbox<'f, E, Q> {
         for sent in all_sent {
             undelivered.extend(self.note_sent(sent, self.invocation.observed_unix_nano));
         }
+        // The next attempt comes as soon as SQS delivers the message. `redrive` pauses after it.
         self.returned += self.enqueue(undelivered, Duration::ZERO).await;
     }
 

@@ -69,11 +69,6 @@ pub(crate) async fn wait_in_message<E: Export, Q: Queue>(
     returned
 }
 
-/// The pause before the first attempt from the retry queue.
-pub(crate) fn first_pause() -> Duration {
-    FIRST_PAUSE
-}
-
 async fn send_again<E: Export, Q: Queue>(
     outbox: &mut Outbox<'_, E, Q>,
     message: &QueueMessage,
@@ -140,7 +135,9 @@ async fn postpone<E: Export, Q: Queue>(
 pub(crate) const RETENTION: Duration = Duration::from_hours(14 * 24);
 /// Messages are dead-lettered this long before the queue deletes them.
 const RETENTION_MARGIN: Duration = Duration::from_hours(1);
-const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// The pause after the first attempt from the retry queue. Telemetry comes to that attempt without a pause. An execution whose history
+/// isn't ready waits this long first.
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// The limit of `Retry-After`, because a backend may be healthy again long before the day that it asked for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(15);
 /// Pauses of the first hours, short so that a recovered backend gets its records soon.

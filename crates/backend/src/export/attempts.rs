@@ -198,7 +198,7 @@ impl<'a> Attempts<'a> {
                 self.outcome.retry_after = after;
                 if let Some(retry) = self.take_retry() {
                     let delay = self.delay(retry, after);
-                    self.send_again_at(now.saturating_add(delay), part, reason);
+                    self.send_again_or_end(now.saturating_add(delay), part, reason);
                 } else {
                     self.waiting.push_front(part);
                     self.end(reason);
@@ -208,7 +208,7 @@ impl<'a> Attempts<'a> {
             Next::OnceMore => {
                 part.nothing_written = true;
                 let delay = self.delay(0, None);
-                self.send_again_at(now.saturating_add(delay), part, reason);
+                self.send_again_or_end(now.saturating_add(delay), part, reason);
             }
             Next::Alarm => {
                 self.waiting.push_front(part);
@@ -268,7 +268,7 @@ impl<'a> Attempts<'a> {
         }
         if is_isolating && !self.is_to_blame(&part) {
             let delay = self.delay(0, None);
-            return self.send_again_at(now.saturating_add(delay), part, failure);
+            return self.send_again_or_end(now.saturating_add(delay), part, failure);
         }
         self.waiting.push_front(part);
         self.last_failure = Some(failure);
@@ -317,21 +317,7 @@ impl<'a> Attempts<'a> {
         let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
         self.give_up(&reason, Fate::Park);
         if !self.search.has_found_good() {
-            // If the backend, or a proxy before it, refuses everything, a refusal says nothing about a single record.
-            let parked = match self.outcome.parts.len() {
-                1 => Fate::ParkRefused,
-                _ => Fate::Park,
-            };
-            for part in &mut self.outcome.parts {
-                if part.fate == Fate::DeadLetter && !part.reason.names_columns() {
-                    part.fate = parked;
-                }
-                // If all content crashes the backend, it fails, whatever it answers to an empty request.
-                if parked == Fate::Park {
-                    part.reason = part.reason.clone().without_suspicion();
-                }
-            }
-            self.join_parked();
+            self.acquit_records();
         }
         self.outcome
     }
@@ -343,8 +329,8 @@ impl<'a> Attempts<'a> {
         BACKOFF.delay(number, jitter).max(retry_after.unwrap_or_default())
     }
 
-    /// Schedules the part for this time, or gives up now if that is past the deadline.
-    fn send_again_at(&mut self, time: Duration, part: WaitingPart, reason: Reason) {
+    /// Schedules the part for this time. If the delivery is over by then, it ends now; see [`BUDGET`].
+    fn send_again_or_end(&mut self, time: Duration, part: WaitingPart, reason: Reason) {
         self.waiting.push_front(part);
         if time >= self.terms.deadline {
             self.end(reason);
@@ -374,6 +360,23 @@ impl Attempts<'_> {
             let items = request.items();
             self.note_undelivered(request, items, reason.clone(), fate);
         }
+    }
+
+    /// Parks the records that were blamed, after the backend, or a proxy before it, refused everything: then a refusal says nothing
+    /// about a single record. A record that states which limit it exceeds stays blamed.
+    fn acquit_records(&mut self) {
+        let is_single_part = self.outcome.parts.len() == 1;
+        let parked = if is_single_part { Fate::ParkRefused } else { Fate::Park };
+        for part in &mut self.outcome.parts {
+            if part.fate == Fate::DeadLetter && !part.reason.names_columns() {
+                part.fate = parked;
+            }
+            // If all content crashes the backend, it fails, whatever it answers to an empty request.
+            if !is_single_part {
+                part.reason = part.reason.clone().without_suspicion();
+            }
+        }
+        self.join_parked();
     }
 
     /// Queues everything undelivered for retry, including single records that seemed to be at fault, and joins neighbours again.
@@ -443,7 +446,7 @@ impl Attempts<'_> {
                 if !self.search.has_found_good() && !self.waiting.is_empty() {
                     self.waiting.rotate_right(1);
                 }
-                // `finish` takes it back if the backend accepts nothing.
+                // `acquit_records` takes it back if the backend accepts nothing.
                 self.note_undelivered(part.request, items, reason, Fate::DeadLetter);
             }
             AfterRefusal::KeepTogether => {
