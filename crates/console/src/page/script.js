@@ -889,7 +889,11 @@ function report() {
   const into = byId("report");
   if (pageData.verdict)
     into.append(
-      element("p", { id: "verdict", class: pageData.verdict.good ? "good" : "bad" }, element("strong", {}, pageData.verdict.text)),
+      element(
+        "p",
+        { id: "verdict", class: pageData.verdict.good ? "good" : "bad" },
+        element("strong", {}, pageData.verdict.text),
+      ),
     );
   for (const section of pageData.sections || []) {
     const isNumber = section.columns.map((column) => column.startsWith("#"));
